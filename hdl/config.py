@@ -1,0 +1,150 @@
+"""Configurations of the engine: what a generated design holds, and the device it is meant for."""
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+__all__ = ["CONFIGURATIONS", "MULTIPLIERS", "Configuration", "load"]
+
+
+#: How a processing element multiplies: ``portable`` leaves the choice to synthesis (DSP blocks
+#: where the device has them), ``lut`` keeps the product in the fabric.
+MULTIPLIERS = ("portable", "lut")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Parameters of one engine; every generated file follows from these alone.
+
+    Parameters
+    ----------
+    name : str
+        What the command line calls it.
+    device : str
+        Device it is meant for, a key of :data:`scripts.devices.DEVICES`.
+    rows : int, 1 to 64
+        Output pixels that the array computes at a time.
+    columns : int, 1 to 64
+        Output channels that the array computes at a time.
+    lanes : int, a divisor of ``columns``
+        Scale-shift lanes, each of which requantises one result every ``lane_interval`` cycles.
+    channels : int, ``rows`` to 64
+        Channels in an activation word; a row takes that many cycles to shift one word out.
+    multiplier : str
+        One of :data:`MULTIPLIERS`.
+    lane_interval : int, a divisor of 32
+        Cycles that a lane spends on one result. 1: four 18-bit products at once. More: a
+        digit-serial product of ``32 // lane_interval`` bits a cycle, without DSP blocks.
+    accumulator_width : int, 18 to 32
+        Bits of an accumulator. A sum outside them wraps, so layers are checked against it.
+
+    Raises
+    ------
+    TypeError
+        If a parameter is of the wrong kind.
+    ValueError
+        If a parameter is out of range.
+    """
+
+    name: str
+    device: str
+    rows: int
+    columns: int
+    lanes: int
+    channels: int
+    multiplier: str = "portable"
+    lane_interval: int = 1
+    accumulator_width: int = 32
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if type(value) is not field.type:
+                kind = {int: "an integer", str: "a string"}[field.type]
+                raise TypeError(f"Configuration {field.name} must be {kind}, not {value!r}")
+        self._require("rows", 1, 64)
+        self._require("columns", 1, 64)
+        self._require("lanes", 1, self.columns)
+        self._require("channels", self.rows, 64)
+        self._require("accumulator_width", 18, 32)
+        if self.columns % self.lanes:
+            raise ValueError(f"Configuration lanes must divide columns ({self.columns}), "
+                             f"not {self.lanes}")
+        if self.lane_interval < 1 or 32 % self.lane_interval:
+            raise ValueError("Configuration lane_interval must be a divisor of 32, "
+                             f"not {self.lane_interval}")
+        if self.multiplier not in MULTIPLIERS:
+            raise ValueError(f"Configuration multiplier must be one of {', '.join(MULTIPLIERS)}, "
+                             f"not {self.multiplier!r}")
+
+    def _require(self, name, low, high):
+        value = getattr(self, name)
+        if not low <= value <= high:
+            raise ValueError(f"Configuration {name} must be {low} to {high}, not {value}")
+
+    @property
+    def slots(self):
+        """Slots a row: groups of ``lanes`` results that leave the array together."""
+        return self.columns // self.lanes
+
+    @property
+    def drain_cycles(self):
+        """Cycles between two tiles that the lanes can sustain.
+
+        A row leaves in one lane interval for each of its slots, and not in fewer than two
+        cycles, because results move up a column one row every other cycle.
+        """
+        row_cycles = self.slots * self.lane_interval
+        return row_cycles if self.rows == 1 else self.rows * max(2, row_cycles)
+
+    def as_dict(self):
+        """Return the parameters by name, as in a configuration file."""
+        return asdict(self)
+
+
+CONFIGURATIONS = {config.name: config for config in (
+    Configuration(name="tiny", device="ice40up5k", rows=2, columns=2, lanes=1, channels=2,
+                  multiplier="lut", lane_interval=8),
+    Configuration(name="icebreaker", device="ice40up5k", rows=4, columns=4, lanes=1, channels=4,
+                  multiplier="lut", lane_interval=8),
+    Configuration(name="ecp5-25f", device="lfe5u-25f", rows=8, columns=8, lanes=4, channels=8,
+                  multiplier="lut"),
+    Configuration(name="ecp5-85f", device="lfe5u-85f", rows=8, columns=16, lanes=4, channels=8),
+    Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=4, channels=8),
+    Configuration(name="ecp5-85f-16x16", device="lfe5u-85f", rows=16, columns=16, lanes=4,
+                  channels=16, multiplier="lut"),
+)}
+
+
+def load(name):
+    """Return the named configuration, or the one in the TOML file ``name``.
+
+    A file gives the fields of :class:`Configuration` as keys; ``name`` defaults to the file's
+    own name without ``.toml``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such configuration or file, or a key is unknown or missing.
+    TypeError
+        If a value is of the wrong kind.
+    """
+    if name in CONFIGURATIONS:
+        return CONFIGURATIONS[name]
+    path = Path(name)
+    if not path.is_file():
+        raise ValueError(f"No configuration or file named {name!r}; "
+                         f"configurations: {', '.join(CONFIGURATIONS)}")
+    try:
+        values = {"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a TOML file: {error}") from None
+    known = {field.name: field for field in fields(Configuration)}
+    if unknown := values.keys() - known.keys():
+        raise ValueError(f"{path}: unknown key {min(unknown)!r}; keys: {', '.join(known)}")
+    try:
+        return Configuration(**values)
+    except TypeError as error:
+        raise TypeError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

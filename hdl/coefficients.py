@@ -1,0 +1,112 @@
+"""Coefficient sets: one in use, the next one loading."""
+
+from amaranth import *
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_range
+from .layouts import Coefficients
+
+__all__ = ["CoefficientBank"]
+
+
+class CoefficientBank(wiring.Component):
+    """Holds two sets of coefficients, each for all columns of the array.
+
+    A set arrives as one channel after the other, column 0 first. The first set goes to bank 1,
+    then banks alternate. A bank is loaded again ``read_delay`` cycles after the other came into
+    use.
+
+    Parameters
+    ----------
+    columns : :class:`int`, 1 to 64
+        Channels in a set.
+    lanes : :class:`int`, a divisor of ``columns``
+        Lanes, each with a read port of its own to columns ``slot * lanes + lane``.
+    read_delay : :class:`int`, 1 to 255
+        Cycles after ``take`` in which the set before may still be read.
+
+    Members
+    -------
+    channels : ``In(stream.Signature(Coefficients()))``
+        Coefficients of one channel after the other.
+    set_ready : ``Out(1)``
+        A set is complete and not yet in use.
+    take : ``In(1)``
+        The next set comes into use; only while ``set_ready``.
+    slot, bank : ``In``, one for each lane
+        What to read.
+    coefficients : ``Out(Coefficients())``, one for each lane
+        What was read, one cycle later.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, columns, lanes, read_delay):
+        check_range("Columns", columns, 1, 64)
+        check_range("Lanes", lanes, 1, columns)
+        check_range("Read delay", read_delay, 1, 255)
+        self.columns = columns
+        self.lanes = lanes
+        self.read_delay = read_delay
+        self.slots = columns // lanes
+        super().__init__({
+            "channels": In(stream.Signature(Coefficients())),
+            "set_ready": Out(1),
+            "take": In(1),
+            "slot": In(range(max(2, self.slots))).array(lanes),
+            "bank": In(1).array(lanes),
+            "coefficients": Out(Coefficients()).array(lanes),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        lane = Signal(range(max(2, self.lanes)))
+        slot = Signal(range(max(2, self.slots)))
+        bank = Signal(init=1)
+        occupied = Signal(range(3))     # Banks that are loading, waiting or in use.
+        waiting = Signal(range(3))      # Of them, those complete and not yet in use.
+        loading = Signal()
+
+        write = Signal()
+        complete = Signal()
+        last_lane = lane == self.lanes - 1
+        m.d.comb += [
+            self.channels.ready.eq(loading),
+            write.eq(self.channels.valid & loading),
+            complete.eq(write & last_lane & (slot == self.slots - 1)),
+            self.set_ready.eq(waiting != 0),
+        ]
+        with m.If(write):
+            m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
+            with m.If(last_lane):
+                m.d.sync += slot.eq(Mux(complete, 0, slot + 1))
+        with m.If(complete):
+            m.d.sync += bank.eq(~bank)
+
+        # A bank is claimed one cycle before its first write and left in the cycle of its last.
+        claim = Signal()
+        in_use = Signal()
+        releasing = Signal(self.read_delay)
+        m.d.comb += claim.eq(~loading & (occupied != 2))
+        m.d.sync += [
+            in_use.eq(in_use | self.take),
+            releasing.eq(Cat(self.take & in_use, releasing[:-1])),
+            loading.eq((loading & ~complete) | claim),
+            occupied.eq(occupied + claim - releasing[-1]),
+            waiting.eq(waiting + complete - self.take),
+        ]
+
+        for index in range(self.lanes):
+            m.submodules[f"memory{index}"] = storage = memory.Memory(
+                shape=Coefficients(), depth=2 * self.slots, init=[])
+            port = storage.write_port()
+            read = storage.read_port()
+            m.d.comb += [
+                port.addr.eq(bank * self.slots + slot),
+                port.data.eq(self.channels.payload),
+                port.en.eq(write & (lane == index)),
+                read.addr.eq(self.bank[index] * self.slots + self.slot[index]),
+                self.coefficients[index].eq(read.data),
+            ]
+        return m

@@ -1,0 +1,112 @@
+"""Issue: when a step of the reduction begins, and when a finished tile may leave the array."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_range
+from .layouts import STEP_WIDTH, Tile
+
+__all__ = ["StepIssuer"]
+
+
+class StepIssuer(wiring.Component):
+    """Walks through the steps of each tile.
+
+    A step is ``channels`` cycles of all rows and columns, and it is not interrupted: it starts
+    when all its operands are known to be there, and a tile's first step only when the sums of
+    the tile before have been captured, or are in that very cycle. Stalls of any input are so
+    turned into idle cycles between steps, and nothing behind this point ever waits.
+
+    Parameters
+    ----------
+    channels : :class:`int`, 1 to 64
+        Cycles of a step.
+
+    Members
+    -------
+    tiles : ``In(stream.Signature(Tile()))``
+        Tiles to compute.
+    operands_ready : ``In(1)``
+        Whether all operands of one more step are there; read between steps.
+    capture : ``In(1)``
+        The finished tile is captured in this cycle.
+    start : ``Out(1)``
+        A step begins.
+    active : ``Out(1)``
+        A cycle of a step, the first one included.
+    first : ``Out(1)``
+        The first cycle of a tile.
+    unsigned : ``Out(1)``
+        Of the tile to which the last started step belongs, in that step.
+    finished, renew : ``Out(1)``
+        A tile waits to be captured, and whether it wants new coefficients.
+    """
+
+    def __init__(self, *, channels):
+        check_range("Channels", channels, 1, 64)
+        self.channels = channels
+        super().__init__({
+            "tiles": In(stream.Signature(Tile())),
+            "operands_ready": In(1),
+            "capture": In(1),
+            "start": Out(1),
+            "active": Out(1),
+            "first": Out(1),
+            "unsigned": Out(1),
+            "finished": Out(1),
+            "renew": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        inside = Signal()                   # Between the first step of a tile and its last.
+        steps_left = Signal(STEP_WIDTH)     # After the step that runs.
+        renew = Signal()
+        unsigned = Signal()
+        phase = Signal(range(max(2, self.channels)))
+
+        last_phase = Signal()
+        last_step = Signal()
+        begin_tile = Signal()
+        m.d.comb += [
+            begin_tile.eq(~inside & self.tiles.valid & (~self.finished | self.capture)),
+            self.start.eq((phase == 0) & self.operands_ready & (inside | begin_tile)),
+            self.first.eq(self.start & ~inside),
+            self.active.eq(self.start | (phase != 0)),
+            self.tiles.ready.eq(self.first),
+            self.unsigned.eq(Mux(self.first, self.tiles.p.unsigned, unsigned)),
+            last_phase.eq(self.active & (phase == self.channels - 1)),
+        ]
+        with m.If(self.active):
+            m.d.sync += phase.eq(Mux(last_phase, 0, phase + 1))
+
+        # `inside` is cleared as the last step starts, so that it tells between steps whether the
+        # next one opens a tile.
+        running_last = Signal()
+        with m.If(self.first):
+            m.d.sync += [
+                steps_left.eq(self.tiles.p.last_step),
+                inside.eq(self.tiles.p.last_step != 0),
+                running_last.eq(self.tiles.p.last_step == 0),
+                renew.eq(self.tiles.p.renew),
+                unsigned.eq(self.tiles.p.unsigned),
+            ]
+        with m.Elif(self.start):
+            m.d.sync += [
+                steps_left.eq(steps_left - 1),
+                inside.eq(steps_left != 1),
+                running_last.eq(steps_left == 1),
+            ]
+        m.d.comb += last_step.eq(Mux(self.first, self.tiles.p.last_step == 0,
+                                     Mux(self.start, steps_left == 1, running_last)))
+
+        with m.If(last_phase & last_step):
+            # With one-cycle tiles, a tile finishes in the cycle that begins it.
+            m.d.sync += [
+                self.finished.eq(1),
+                self.renew.eq(Mux(self.first, self.tiles.p.renew, renew)),
+            ]
+        with m.Elif(self.capture):
+            m.d.sync += self.finished.eq(0)
+        return m

@@ -1,0 +1,97 @@
+"""Payloads of the pipeline's streams, and the tags that travel through the array."""
+
+from enum import IntEnum
+
+from amaranth import *
+from amaranth.lib import data
+
+__all__ = ["MULTIPLIER_WIDTH", "OPERAND_WIDTH", "STEP_WIDTH", "Coefficients", "Rounding", "Tags",
+           "Tile"]
+
+
+#: Bits of an activation code, a weight and a result.
+OPERAND_WIDTH = 8
+#: Bits of a tile's step number; a reduction has at most ``2**STEP_WIDTH`` words.
+STEP_WIDTH = 16
+#: Bits of a bias and of a scale-shift multiplier.
+MULTIPLIER_WIDTH = 32
+
+
+class Rounding(IntEnum):
+    """Rounding of the scale-shift, as in :func:`golden.requant.requantise`.
+
+    ``TFLITE`` rounds twice, at bit 31 and at bit ``shift``; below a shift of 31 the golden mode
+    of that name rounds once, which is ``HALF_UP``: see :meth:`encode`.
+    """
+
+    HALF_UP = 0
+    HALF_EVEN = 1
+    TFLITE = 2
+
+    @classmethod
+    def encode(cls, name, shift):
+        """Return the code of golden mode ``name`` for a channel of that ``shift``."""
+        if name == "tflite" and shift < 31:
+            return cls.HALF_UP
+        return cls[name.upper()]
+
+
+class Tile(data.StructLayout):
+    """One tile: the reduction that gives ``rows × columns`` results.
+
+    Members
+    -------
+    last_step : unsigned
+        Number of activation words per row, less one.
+    renew : 1 bit
+        Whether the results take the next set of coefficients, rather than that of the tile before.
+    unsigned : 1 bit
+        Whether activation codes are uint8, of which the array sees ``code - 128``.
+    """
+
+    def __init__(self):
+        super().__init__({"last_step": STEP_WIDTH, "renew": 1, "unsigned": 1})
+
+
+class Coefficients(data.StructLayout):
+    """All that a scale-shift lane knows about an output channel.
+
+    Members
+    -------
+    bias, multiplier : signed, :data:`MULTIPLIER_WIDTH` bits
+        Addend, and factor; a factor of ``-2**31`` is not allowed.
+    shift : unsigned, at most 62
+        Bits of the product that are a fraction.
+    rounding : :class:`Rounding`
+        What becomes of the fraction.
+    zero, low, high : signed, 9 bits, -128 to 255
+        Zero point of the output, and the bounds of its codes.
+    """
+
+    def __init__(self):
+        super().__init__({
+            "bias": signed(MULTIPLIER_WIDTH),
+            "multiplier": signed(MULTIPLIER_WIDTH),
+            "shift": 6,
+            "rounding": 2,
+            "zero": signed(9),
+            "low": signed(9),
+            "high": signed(9),
+        })
+
+
+class Tags(data.StructLayout):
+    """What a processing element is told beside its operands.
+
+    Members
+    -------
+    first : 1 bit
+        The product begins a sum.
+    capture : 1 bit
+        The sum so far is a result.
+    shift : 1 bit
+        Results move up by a row.
+    """
+
+    def __init__(self):
+        super().__init__({"first": 1, "capture": 1, "shift": 1})

@@ -1,0 +1,195 @@
+"""The convolution pipeline: operand words and coefficients in, requantised words out."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .array import SystolicArray
+from .coefficients import CoefficientBank
+from .config import Configuration
+from .drain import DrainController, SlotToken
+from .feeder import RowFeeder, WeightFeeder
+from .fifo import StreamBuffer
+from .issue import StepIssuer
+from .layouts import OPERAND_WIDTH, Coefficients, Tile
+from .multiplier import multiplier_class
+from .scaleshift import ScaleShift
+
+__all__ = ["ConvPipeline"]
+
+
+class ConvPipeline(wiring.Component):
+    """Convolution, scale-shift (BatchNorm and requantisation), and ReLU or clip, in one pipeline.
+
+    ::
+
+        activations ─ buffer ─ row feeder ────┐
+        weights ───── buffer ─ weight feeder ─┤
+        tiles ──────────────── step issuer ─ array ─ lanes ─ buffer ─ outputs
+                                  └ drain controller ┘ │
+        coefficients ──────────────────── coefficient bank
+
+    A tile is ``rows`` output pixels by ``columns`` output channels. It takes as many steps as
+    :class:`hdl.layouts.Tile` says, each of them one activation word for every row, row 0 first,
+    and one weight word for every channel of an activation word. If its descriptor says ``renew``,
+    it takes the next ``columns`` coefficients, else those of the tile before. It gives the
+    results of row 0, 1, 2, …, each as ``columns / lanes`` words of ``lanes`` codes.
+
+    While one tile drains, the next accumulates. Between tiles whose operands are there, no
+    array cycle is lost if they take at least :attr:`hdl.config.Configuration.drain_cycles`.
+
+    Any stream may stall at any time. Operands are buffered, a step starts once it can run to its
+    end, and results leave the array only as there is room for them; so stalls do not reach the
+    array, where no net fans out to all elements.
+
+    Golden function: :class:`golden.layer.ConvLayer`, given zero points folded into the biases.
+
+    Parameters
+    ----------
+    config : :class:`hdl.config.Configuration`
+
+    Members
+    -------
+    tiles : ``In(stream.Signature(Tile()))``
+    activations : ``In(stream.Signature(ArrayLayout(unsigned(8), channels)))``
+        Codes of one pixel each, int8 or uint8.
+    weights : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
+        int8 weights of one input channel and kernel tap each.
+    coefficients : ``In(stream.Signature(Coefficients()))``
+        One channel each, column 0 first.
+    outputs : ``Out(stream.Signature(ArrayLayout(unsigned(8), lanes)))``
+        Codes of one pixel each, int8 or uint8 as the coefficients' bounds have it.
+    """
+
+    def __init__(self, config):
+        if not isinstance(config, Configuration):
+            raise TypeError(f"Configuration must be a Configuration, not {config!r}")
+        self.config = config
+        super().__init__({
+            "tiles": In(stream.Signature(Tile())),
+            "activations": In(stream.Signature(
+                data.ArrayLayout(OPERAND_WIDTH, config.channels))),
+            "weights": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, config.columns))),
+            "coefficients": In(stream.Signature(Coefficients())),
+            "outputs": Out(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, config.lanes))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.array = array = SystolicArray(
+            rows=config.rows, columns=config.columns, lanes=config.lanes,
+            accumulator_width=config.accumulator_width,
+            multiplier=multiplier_class(config.multiplier))
+        m.submodules.issuer = issuer = StepIssuer(channels=config.channels)
+        m.submodules.drain = drain = DrainController(
+            rows=config.rows, slots=config.slots, interval=config.lane_interval)
+        # The last lane reads a coefficient this long after its result was told to leave.
+        m.submodules.bank = bank = CoefficientBank(
+            columns=config.columns, lanes=config.lanes, read_delay=array.LATENCY + config.lanes)
+
+        wiring.connect(m, wiring.flipped(self.tiles), issuer.tiles)
+        wiring.connect(m, wiring.flipped(self.coefficients), bank.channels)
+        self._operands(m, issuer, array)
+        m.d.comb += [
+            drain.finished.eq(issuer.finished),
+            drain.renew.eq(issuer.renew),
+            drain.set_ready.eq(bank.set_ready),
+            issuer.capture.eq(drain.capture),
+            bank.take.eq(drain.capture & issuer.renew),
+        ]
+        m.d.sync += [
+            array.tags.first.eq(issuer.first),
+            array.tags.capture.eq(drain.capture),
+            array.tags.shift.eq(drain.shift),
+        ]
+        self._lanes(m, array, drain, bank)
+        return m
+
+    def _operands(self, m, issuer, array):
+        """Buffer both operands, and feed the array step by step."""
+        config = self.config
+        # Twice a step: one that runs, one that arrives.
+        depth = max(4, 2 * config.channels)
+        m.submodules.activations = activations = StreamBuffer(
+            self.activations.payload.shape(), depth=depth)
+        m.submodules.weights = weights = StreamBuffer(self.weights.payload.shape(), depth=depth)
+        m.submodules.row_feeder = rows = RowFeeder(rows=config.rows, channels=config.channels)
+        m.submodules.weight_feeder = columns = WeightFeeder(
+            columns=config.columns, lanes=config.lanes)
+        wiring.connect(m, wiring.flipped(self.activations), activations.i)
+        wiring.connect(m, wiring.flipped(self.weights), weights.i)
+
+        rows_left = Signal(range(config.rows + 1))     # Words of this step still to be taken.
+        with m.If(issuer.start):
+            m.d.sync += rows_left.eq(config.rows - 1)
+        with m.Elif(rows_left != 0):
+            m.d.sync += rows_left.eq(rows_left - 1)
+        m.d.comb += [
+            issuer.operands_ready.eq(
+                activations.o.valid & (activations.level >= config.rows)
+                & weights.o.valid & (weights.level >= config.channels)),
+            activations.o.ready.eq(issuer.start | (rows_left != 0)),
+            weights.o.ready.eq(issuer.active),
+            rows.start.eq(issuer.start),
+            rows.word.eq(activations.o.payload),
+            rows.unsigned.eq(issuer.unsigned),
+            columns.word.eq(weights.o.payload),
+            array.x.eq(rows.x),
+            array.w.eq(columns.w),
+        ]
+
+    def _lanes(self, m, array, drain, bank):
+        """Take results from the top row, lane ``l`` being ``l`` cycles late, and line them up."""
+        config = self.config
+        token_shape = data.StructLayout({"valid": 1, "token": SlotToken(slots=config.slots)})
+        token = Signal(token_shape)
+        m.d.comb += [token.valid.eq(drain.valid), token.token.eq(drain.token)]
+        for stage in range(array.LATENCY + config.lanes - 1):
+            if stage >= array.LATENCY:
+                self._lane(m, stage - array.LATENCY, token, array, bank)
+            delayed = Signal(token_shape, name=f"token{stage + 1}")
+            m.d.sync += delayed.eq(token)
+            token = delayed
+        last = self._lane(m, config.lanes - 1, token, array, bank)
+
+        # Every group of results that is told to leave has its place in the buffer. Two more than
+        # are on their way at full rate, so that the returning credits are in time.
+        depth = max(4, -(-(array.LATENCY + config.lanes + last.latency + 4)
+                         // config.lane_interval))
+        m.submodules.outputs = outputs = StreamBuffer(self.outputs.payload.shape(), depth=depth)
+        credits = Signal(range(depth + 1), init=depth)
+        returned = outputs.o.valid & outputs.o.ready
+        m.d.sync += credits.eq(credits + returned - drain.valid)
+        m.d.comb += [
+            drain.credit.eq(credits != 0),
+            outputs.i.valid.eq(last.o_valid),
+        ]
+        wiring.connect(m, outputs.o, wiring.flipped(self.outputs))
+        for index in range(config.lanes):
+            code = getattr(m.submodules, f"lane{index}").q
+            for stage in range(config.lanes - 1 - index):
+                delayed = Signal(OPERAND_WIDTH, name=f"q{index}_{stage}", reset_less=True)
+                m.d.sync += delayed.eq(code)
+                code = delayed
+            m.d.comb += outputs.i.payload[index].eq(code)
+
+    def _lane(self, m, index, token, array, bank):
+        """Add lane ``index``, which acts on ``token`` in this cycle; return it."""
+        config = self.config
+        lane = ScaleShift(accumulator_width=config.accumulator_width,
+                          interval=config.lane_interval)
+        m.submodules[f"lane{index}"] = lane
+        acc = Signal.like(lane.acc, name=f"acc{index}", reset_less=True)
+        results = Array(array.results[index::config.lanes])
+        m.d.sync += [
+            lane.valid.eq(token.valid),
+            acc.eq(results[token.token.slot]),
+        ]
+        m.d.comb += [
+            lane.acc.eq(acc),
+            lane.coefficients.eq(bank.coefficients[index]),
+            bank.slot[index].eq(token.token.slot),
+            bank.bank[index].eq(token.token.bank),
+        ]
+        return lane

@@ -1,0 +1,168 @@
+"""Wide products for the scale-shift lanes."""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_range
+from .layouts import MULTIPLIER_WIDTH
+
+__all__ = ["DigitSerialProduct", "PipelinedProduct", "product_for", "product_latency"]
+
+
+class WideProduct(wiring.Component):
+    """Signed 32 × 32 bit product, with other values of the token carried beside it.
+
+    Accepts a token every :attr:`interval` cycles at most; it never waits. ``valid`` comes out
+    :attr:`latency` cycles after it went in.
+
+    Parameters
+    ----------
+    side : shape-castable
+        What is carried along.
+
+    Members
+    -------
+    valid, a, b, side : ``In``
+        A token.
+    o_valid, p, o_side : ``Out``
+        The token ``latency`` cycles later, ``p = a * b`` having 64 bits.
+    """
+
+    interval: int
+    latency: int
+
+    def __init__(self, *, side):
+        self.side_shape = side
+        super().__init__({
+            "valid": In(1),
+            "a": In(signed(MULTIPLIER_WIDTH)),
+            "b": In(signed(MULTIPLIER_WIDTH)),
+            "side": In(side),
+            "o_valid": Out(1),
+            "p": Out(signed(2 * MULTIPLIER_WIDTH)),
+            "o_side": Out(side),
+        })
+
+
+class PipelinedProduct(WideProduct):
+    """Four products of at most 18 signed bits, as the DSP blocks of most devices have them.
+
+    With ``a = ah · 2^17 + al`` and likewise ``b``, the halves ``al`` and ``bl`` being unsigned:
+    ``p = ah·bh · 2^34 + (ah·bl + al·bh) · 2^17 + al·bl``.
+    """
+
+    interval = 1
+    latency = 3
+
+    def elaborate(self, platform):
+        m = Module()
+        valid = Signal(self.latency)
+        m.d.sync += valid.eq(Cat(self.valid, valid[:-1]))
+        m.d.comb += self.o_valid.eq(valid[-1])
+
+        side = self.side
+        for stage in range(1, self.latency + 1):
+            delayed = Signal(self.side_shape, name=f"side{stage}", reset_less=True)
+            m.d.sync += delayed.eq(side)
+            side = delayed
+        m.d.comb += self.o_side.eq(side)
+
+        half = 17
+        a_low, a_high = self.a[:half], self.a[half:].as_signed()
+        b_low, b_high = self.b[:half], self.b[half:].as_signed()
+
+        def registered(value):
+            register = Signal.like(value, reset_less=True)
+            m.d.sync += register.eq(value)
+            return register
+
+        # Stage 1: the four products.
+        low = registered(a_low * b_low)
+        cross1 = registered(a_high * b_low)
+        cross2 = registered(a_low * b_high)
+        high = registered(a_high * b_high)
+        # Stage 2: the products of equal weight; the outer two do not overlap.
+        cross = registered(cross1 + cross2)
+        outer = registered(Cat(low, high).as_signed())
+        # Stage 3: their sum.
+        m.d.comb += self.p.eq(registered(outer + (cross << half)))
+        return m
+
+
+class DigitSerialProduct(WideProduct):
+    """Adds the multiple of ``a`` for one digit of ``b`` a cycle, lowest digit first.
+
+    Parameters
+    ----------
+    digit : :class:`int`, a divisor of 32, less than 32
+        Bits of ``b`` that a cycle takes.
+    """
+
+    def __init__(self, *, side, digit):
+        check_range("Digit", digit, 1, MULTIPLIER_WIDTH - 1)
+        if MULTIPLIER_WIDTH % digit:
+            raise ValueError(f"Digit must divide {MULTIPLIER_WIDTH}, not {digit}")
+        self.digit = digit
+        self.interval = MULTIPLIER_WIDTH // digit
+        self.latency = product_latency(self.interval)
+        super().__init__(side=side)
+
+    def elaborate(self, platform):
+        m = Module()
+        width = MULTIPLIER_WIDTH
+        a = Signal.like(self.a, reset_less=True)
+        b = Signal.like(self.b, reset_less=True)
+        side = Signal(self.side_shape, reset_less=True)
+        # One bit for each cycle of the token, so that the next may begin as its last sum is made.
+        step = Signal(self.latency)
+        m.d.sync += step.eq(Cat(self.valid, step[:-1]))
+
+        # Stage 1: the multiple of `a` for the next digit; the topmost bit of `b` counts negative.
+        operand = Mux(self.valid, self.a, a)
+        digits = Mux(self.valid, self.b, b)[:self.digit]
+        top = step[-3]
+        multiple = sum((Mux(digits[bit], operand, 0) << bit for bit in range(self.digit - 1)),
+                       C(0, signed(1)))
+        top_multiple = Mux(digits[-1], operand, 0) << (self.digit - 1)
+        term = Signal(signed(width + self.digit), reset_less=True)
+        m.d.sync += [
+            term.eq(Mux(top, multiple - top_multiple, multiple + top_multiple)),
+            b.eq(Mux(self.valid, self.b, b) >> self.digit),
+        ]
+        with m.If(self.valid):
+            m.d.sync += a.eq(self.a)
+
+        # Stage 2: add it to the upper half, and move a finished digit into the lower half.
+        upper = Signal(signed(width), reset_less=True)
+        lower = Signal(width, reset_less=True)
+        total = Signal(signed(width + self.digit + 1))
+        m.d.comb += [
+            total.eq(Mux(step[0], 0, upper) + term),
+            self.o_valid.eq(step[-1]),
+            self.p.eq(Cat(lower, upper).as_signed()),
+            self.o_side.eq(side),
+        ]
+        m.d.sync += [
+            upper.eq(total >> self.digit),
+            lower.eq(Cat(lower[self.digit:], total[:self.digit])),
+        ]
+        held = Signal(self.side_shape, reset_less=True)
+        with m.If(self.valid):
+            m.d.sync += held.eq(self.side)
+        with m.If(step[-2]):
+            m.d.sync += side.eq(held)
+        return m
+
+
+def product_latency(interval):
+    """Return the latency of the product that accepts a token every ``interval`` cycles."""
+    # Digit by digit: one cycle for the first multiple, one for each sum.
+    return PipelinedProduct.latency if interval == 1 else interval + 1
+
+
+def product_for(interval, *, side):
+    """Return the product that accepts a token every ``interval`` cycles."""
+    if interval == 1:
+        return PipelinedProduct(side=side)
+    return DigitSerialProduct(side=side, digit=MULTIPLIER_WIDTH // interval)

@@ -181,7 +181,7 @@ def test_multiplier_of_31_bits_is_tflites(scale):
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
-@pytest.mark.parametrize("exponent", [-33, -32, -31, -30])
+@pytest.mark.parametrize("exponent", [-40, -39, -38, -37, -33, -32, -31, -30])
 def test_scales_too_small_for_the_shift_are_zero(rounding, exponent):
     """Where (0, 0) takes the place of a scale, the true result was zero for every accumulator."""
     scale = math.ldexp(1 - 2**-24, exponent)

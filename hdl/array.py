@@ -129,6 +129,7 @@ class SystolicArray(wiring.Component):
         check_range("Lanes", lanes, 1, columns)
         if columns % lanes:
             raise ValueError(f"Lanes must divide columns ({columns}), not {lanes}")
+        check_range("Accumulator width", accumulator_width, 18, 32)
         self.rows = rows
         self.columns = columns
         self.lanes = lanes

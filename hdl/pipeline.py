@@ -154,15 +154,15 @@ class ConvPipeline(wiring.Component):
         last = self._lane(m, config.lanes - 1, token, array, bank)
 
         # Every group of results that is told to leave has its place in the buffer. Two more than
-        # are on their way at full rate, so that the returning credits are in time.
+        # are on their way at full rate, so that returning room is counted in time.
         depth = max(4, -(-(array.LATENCY + config.lanes + last.latency + 4)
                          // config.lane_interval))
         m.submodules.outputs = outputs = StreamBuffer(self.outputs.payload.shape(), depth=depth)
-        credits = Signal(range(depth + 1), init=depth)
+        room = Signal(range(depth + 1), init=depth)
         returned = outputs.o.valid & outputs.o.ready
-        m.d.sync += credits.eq(credits + returned - drain.valid)
+        m.d.sync += room.eq(room + returned - drain.valid)
         m.d.comb += [
-            drain.credit.eq(credits != 0),
+            drain.credit.eq(room != 0),
             outputs.i.valid.eq(last.o_valid),
         ]
         wiring.connect(m, outputs.o, wiring.flipped(self.outputs))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from amaranth.lib.wiring import In, Out
-from cocotb_tools.runner import get_results, get_runner
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
 
 from hdl.verilog import emit
 from sim.harness import STREAM_FILES, FileHarness, stream_ports

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.layer import ConvLayer
 from hdl.config import Configuration
 from hdl.layouts import STEP_WIDTH, Coefficients, Rounding, Tile
 

@@ -1,0 +1,89 @@
+"""How the command speaks: errors in one line, and what is running on anything slow."""
+
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
+from rich.table import Table
+
+__all__ = ["CheckFailed", "Commands", "Refused", "columns", "output", "running"]
+
+
+class _OneLine(click.ClickException):
+    def __init__(self, message):
+        super().__init__(" ".join(str(message).split()))
+
+    def show(self, file=None):
+        click.echo(f"celosia: {self.message}", file=file, err=file is None)
+
+
+class CheckFailed(_OneLine):
+    """What was asked for was done, or tried, and is not good enough: exit status 1."""
+
+    exit_code = 1
+
+
+class Refused(_OneLine):
+    """The input is bad or not supported, and nothing was written: exit status 2."""
+
+    exit_code = 2
+
+
+@contextmanager
+def _one_line():
+    """Turn Click's errors of usage, three lines each, into :class:`Refused`."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        hint = f"; see {error.ctx.command_path} --help" if error.ctx else ""
+        raise Refused(error.format_message().rstrip(".") + hint) from None
+
+
+class Commands(click.Group):
+    """A group of commands whose errors of usage take one line."""
+
+    def parse_args(self, ctx, args):
+        with _one_line():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx):
+        with _one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def running(message, *, steps=None):
+    """Show on standard error that ``message`` is under way; yield a function that counts a step.
+
+    On a terminal a spinner, the time so far and, given ``steps``, how many are done; anywhere
+    else one plain line.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        click.echo(message, err=True)
+        yield lambda: None
+        return
+    columns = [SpinnerColumn(), "{task.description}"]
+    if steps is not None and steps > 1:
+        columns += [BarColumn(bar_width=20), MofNCompleteColumn()]
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        task = progress.add_task(message, total=steps)
+        yield lambda: progress.advance(task)
+
+
+def output():
+    """Return standard output for :mod:`rich`: as wide as the terminal, never cut elsewhere."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=500)
+
+
+def columns(*headings, title=None):
+    """Return a plain table; a heading that starts with ``>`` is of a column aligned right."""
+    grid = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    for heading in headings:
+        right = heading.startswith(">")
+        grid.add_column(heading[right:], justify="right" if right else "left", no_wrap=True)
+    return grid

@@ -1,0 +1,91 @@
+"""Devices that a configuration can name, and how to place a design on each."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["DEVICES", "Device", "device_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """One device at one speed grade.
+
+    Parameters
+    ----------
+    name : str
+        What a configuration calls it.
+    family : str
+        ``ecp5`` or ``ice40``: which nextpnr, and which cells.
+    synthesis : str
+        Yosys command that maps to the family, without ``-top``.
+    place : tuple of str
+        Options by which nextpnr knows the device, package and speed grade.
+    speed : str
+        Speed grade, as reported.
+    lut, ff, dsp, bram : int
+        Look-up tables of four inputs, flip-flops, multiplier blocks (18×18 on ECP5, 16×16 on
+        iCE40) and block RAMs (18 kbit on ECP5, 4 kbit on iCE40) of the device.
+    dsp_ceiling, bram_ceiling : float
+        MHz above which the data sheet no longer vouches for a multiplier or a block RAM, although
+        nextpnr, which has no minimum clock periods, reports them.
+    ask : float
+        MHz to ask nextpnr for unless told otherwise: a little above what can be reached, since
+        asking for far more makes results worse and takes longer.
+    out_of_context : bool
+        Whether nextpnr can place a block without pins. Where it cannot, the block goes into a
+        :class:`hdl.scan.ScanWrapper`.
+    """
+
+    name: str
+    family: str
+    synthesis: str
+    place: tuple[str, ...]
+    speed: str
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+    dsp_ceiling: float
+    bram_ceiling: float
+    ask: float
+    out_of_context: bool
+
+    @property
+    def router(self):
+        """Name of the tool that places and routes."""
+        return f"nextpnr-{self.family}"
+
+
+def _ecp5(name, size, **resources):
+    # Wide multiplexers (PFUMX, L6MUX) tie look-up tables together, and cost more than they save.
+    return Device(name=name, family="ecp5", synthesis="synth_ecp5 -nowidelut",
+                  place=(f"--{size}", "--package", "CABGA381", "--speed", "6"), speed="6",
+                  # Lattice FPGA-DS-02012, register-to-register performance: multiplier with all
+                  # registers, true dual-port RAM with output registers. Given for grade 8.
+                  dsp_ceiling=225.0, bram_ceiling=272.0, ask=150.0, out_of_context=True,
+                  **resources)
+
+
+DEVICES = MappingProxyType({device.name: device for device in (
+    Device(name="ice40up5k", family="ice40", synthesis="synth_ice40 -device u",
+           place=("--up5k", "--package", "sg48"), speed="up",
+           lut=5280, ff=5280, dsp=8, bram=30,
+           # Lattice FPGA-DS-02008, register-to-register performance.
+           dsp_ceiling=50.0, bram_ceiling=150.0, ask=30.0, out_of_context=False),
+    _ecp5("lfe5u-25f", "25k", lut=24288, ff=24288, dsp=28, bram=56),
+    _ecp5("lfe5u-85f", "85k", lut=83640, ff=83640, dsp=156, bram=208),
+)})
+
+
+def device_of(config):
+    """Return the :class:`Device` that ``config`` names.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    if config.device not in DEVICES:
+        raise ValueError(f"Configuration device must be one of {', '.join(DEVICES)}, "
+                         f"not {config.device!r}")
+    return DEVICES[config.device]

@@ -1,0 +1,76 @@
+"""Verilog of a configuration's engine, with a manifest."""
+
+import hashlib
+import json
+import re
+from importlib.metadata import version
+
+from hdl.pipeline import ConvPipeline
+from hdl.verilog import emit
+from scripts.files import publishing
+from scripts.lint import lint
+
+__all__ = ["TOP", "engine", "generate", "manifest", "ports_of", "verilog_of"]
+
+
+#: Top module of generated Verilog.
+TOP = "celosia"
+
+_PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\S+?) ?;$", re.MULTILINE)
+
+
+def engine(config):
+    """Return the component that ``config`` describes."""
+    return ConvPipeline(config)
+
+
+def verilog_of(component):
+    """Return the Verilog of ``component`` as module :data:`TOP`."""
+    return emit(component, name=TOP)
+
+
+def ports_of(verilog):
+    """Return the ports of module :data:`TOP` in the text ``verilog``, in its order.
+
+    Each is a dictionary of ``name``, ``direction`` (``input`` or ``output``) and ``width``.
+    """
+    header = verilog.index(f"\nmodule {TOP}(")
+    body = verilog[header:verilog.index("\nendmodule", header)]
+    return [{"name": name, "direction": direction, "width": int(high or 0) + 1}
+            for direction, high, name in _PORT.findall(body)]
+
+
+def manifest(config, verilog):
+    """Return what the manifest says of the text ``verilog``, generated for ``config``."""
+    return {
+        "configuration": config.as_dict(),
+        "version": version("celosia"),
+        "verilog": f"{config.name}.v",
+        "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
+        "top": TOP,
+        "ports": ports_of(verilog),
+    }
+
+
+def generate(component, config, directory):
+    """Write ``<name>.v`` and ``manifest.json`` of ``component`` to ``directory``.
+
+    Returns what the manifest holds. The Verilog is linted first: a fault leaves ``directory`` as
+    it was. The same configuration gives the same bytes.
+
+    Raises
+    ------
+    CheckFailed
+        If lint finds a fault.
+    OSError
+        If ``directory`` cannot be written.
+    """
+    with publishing(directory) as staging:
+        verilog = verilog_of(component)
+        contents = manifest(config, verilog)
+        path = staging / contents["verilog"]
+        path.write_text(verilog, encoding="utf-8")
+        lint(path, top=TOP)
+        (staging / "manifest.json").write_text(json.dumps(contents, indent=2) + "\n",
+                                               encoding="utf-8")
+    return contents

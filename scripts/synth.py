@@ -1,0 +1,113 @@
+"""Synthesis, placement and routing of a configuration's engine, with an honest report."""
+
+import json
+from pathlib import Path
+
+from hdl.scan import ScanWrapper
+from scripts.console import running
+from scripts.devices import device_of
+from scripts.generate import TOP, verilog_of
+from scripts.report import ceiling, cells, critical_path, fmax, shortage, summary, totals
+
+__all__ = ["synthesise"]
+
+
+def synthesise(component, config, directory, *, toolchain, seeds=1, target=None):
+    """Place and route ``component`` on the device of ``config``; return the report.
+
+    All files of the run are kept in ``directory``: ``design.v``, ``netlist.json``, and for each
+    tool and seed its log and report.
+
+    Parameters
+    ----------
+    component : wiring.Component
+        Design with one clock domain.
+    config : Configuration
+        Names the device, and the multipliers that peak throughput counts.
+    directory : path
+        Where the files go.
+    toolchain : Toolchain
+        Where the tools come from.
+    seeds : int, at least 1
+        Placements to try, with the seeds 1 to ``seeds``; as many at a time as there are cores.
+    target : float, optional
+        MHz to ask nextpnr for, if more than what the device's table asks for.
+
+    Raises
+    ------
+    ValueError
+        If the device is not known.
+    Refused
+        If a tool is missing.
+    CheckFailed
+        If a tool fails, or the design does not fit or has nothing to time.
+    """
+    device = device_of(config)
+    for tool in ("yosys", device.router):
+        toolchain.locate(tool)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    wrapper = None if device.out_of_context else ScanWrapper(block=component)
+
+    with running("Starting the tools (their first run compiles them, for up to 30 s)"):
+        versions = {tool: toolchain.version(tool) for tool in ("yosys", device.router)}
+    with running("Generating Verilog"):
+        verilog = verilog_of(wrapper or component)
+        (directory / "design.v").write_text(verilog, encoding="utf-8")
+    with running(f"Synthesising {config.name} with Yosys"):
+        _map(device, config, directory, toolchain)
+    asked = max(device.ask, target or 0)
+    with running(f"Placing and routing {config.name} with {device.router} for {device.name}",
+                 steps=seeds) as advance:
+        runs = _place(device, config, directory, toolchain, seeds=seeds, asked=asked,
+                      advance=advance)
+
+    slowest = min(runs, key=fmax)
+    counts = totals(device, runs[0], _log(directory, 1).read_text(encoding="utf-8"))
+    return {
+        **summary(config, device, [fmax(run) for run in runs], counts),
+        "fmax_mhz_routed": [round(fmax(run), 2) for run in runs],
+        "ceiling_mhz": ceiling(device, counts),
+        "asked_mhz": asked,
+        "wrapper": wrapper and {"lut": wrapper.gates, "ff": wrapper.registers},
+        "cells": cells(runs[0]),
+        "critical_path": {"seed": runs.index(slowest) + 1, **critical_path(slowest)},
+        "tools": versions,
+    }
+
+
+def _log(directory, seed):
+    return directory / f"nextpnr-{seed}.log"
+
+
+def _map(device, config, directory, toolchain):
+    """Map ``design.v`` to the device's cells: ``netlist.json``."""
+    # Whole nets and their single bits may end up with one name in ABC9, which Yosys then cannot
+    # read back (its issue 4349); nets of one bit cannot.
+    synthesis = f"{device.synthesis} -top {TOP}"
+    if device.family == "ice40" and config.multiplier != "lut":
+        synthesis += " -dsp"
+    script = (f"read_verilog design.v; {synthesis} -run :map_luts; splitnets; "
+              f"{synthesis} -run map_luts: -json netlist.json")
+    toolchain.run("yosys", ["-p", script], log=directory / "yosys.log")
+
+
+def _place(device, config, directory, toolchain, *, seeds, asked, advance):
+    """Place and route with every seed; return nextpnr's reports."""
+    context = ["--out-of-context"] if device.out_of_context else ["--pcf-allow-unconstrained"]
+
+    def explain(log):
+        lacking = shortage(log)
+        return lacking and f"{config.name} does not fit {device.name}: {lacking}"
+
+    def job(seed):
+        toolchain.run(
+            device.router,
+            [*device.place, *context, "--json", "netlist.json", "--seed", str(seed),
+             "--freq", str(asked), "--timing-allow-fail", "--report", f"nextpnr-{seed}.json"],
+            log=_log(directory, seed), explain=explain)
+        advance()
+
+    toolchain.run_all([lambda seed=seed: job(seed) for seed in range(1, seeds + 1)])
+    return [json.loads((directory / f"nextpnr-{seed}.json").read_text(encoding="utf-8"))
+            for seed in range(1, seeds + 1)]

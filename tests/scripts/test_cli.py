@@ -1,0 +1,151 @@
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import scripts.cli
+from hdl.config import CONFIGURATIONS
+from scripts.cli import main
+
+COMMANDS = ("configs", "demo", "generate", "synth")
+COMMAND = Path(sys.executable).with_name("celosia")
+
+
+def celosia(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments],
+                              prog_name="celosia")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_mentions_each_command(option):
+    result = celosia(option)
+    assert result.exit_code == 0
+    assert sorted(main.commands) == sorted(COMMANDS)
+    for command in COMMANDS:
+        assert f"\n  {command} " in result.stdout
+    assert "Exit status: 0 done; 1 a check failed" in result.stdout
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "configs"])
+def test_help_of_each_command_has_examples(command):
+    result = celosia(command, "--help")
+    assert result.exit_code == 0
+    assert f"\n    celosia {command}" in result.stdout
+
+
+def test_version():
+    assert celosia("--version").stdout == f"celosia, version {version('celosia')}\n"
+
+
+def test_configs_lists_each_in_line():
+    lines = celosia("configs").stdout.splitlines()
+    names = [line.split()[0] for line in lines]
+    assert names == ["name", *CONFIGURATIONS]
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1].split() == ["tiny", "2×2", "1", "2", "lut", "ice40up5k", "4"]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["frobnicate"], "No such command 'frobnicate'; see celosia --help"),
+    (["--frobnicate"], "No such option '--frobnicate'; see celosia --help"),
+    (["generate", "-o", "x"], "Missing option '--config'; see celosia generate --help"),
+    (["generate", "--config", "tiny"],
+     "Missing option '-o' / '--output'; see celosia generate --help"),
+    (["generate", "--config", "huge", "-o", "x"],
+     f"No configuration or file named 'huge'; configurations: {', '.join(CONFIGURATIONS)}"),
+    (["synth", "--config", "tiny", "-o", "x", "--seeds", "0"],
+     "Invalid value for '--seeds': 0 is not in the range 1<=x<=1000; see celosia synth --help"),
+])
+def test_errors_of_usage_take_one_line(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    result = celosia(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"celosia: {message}\n"
+    assert not list(tmp_path.iterdir())
+
+
+SMALL = 'device = "ice40up5k"\nrows = 2\ncolumns = 2\nlanes = 1\nchannels = 2\n'
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (SMALL + "speed = 3\n", "unknown key 'speed'; keys: name, device, rows, columns, lanes, "
+     "channels, multiplier, lane_interval, accumulator_width"),
+    (SMALL.replace("columns = 2", "columns = 65"),
+     "Configuration columns must be 1 to 64, not 65"),
+    (SMALL.replace("rows = 2", 'rows = "2"'), "Configuration rows must be an integer, not '2'"),
+    ("rows =", "not a TOML file: Invalid value (at end of document)"),
+])
+def test_bad_file(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    result = celosia("generate", "--config", path, "-o", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"celosia: {path}: {message}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_device(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL.replace("ice40up5k", "xc7a35t"))
+    result = celosia("synth", "--config", path, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr == ("celosia: Configuration device must be one of ice40up5k, lfe5u-25f, "
+                             "lfe5u-85f, not 'xc7a35t'\n")
+
+
+def test_own_file_is_a_configuration(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL + 'multiplier = "lut"\nlane_interval = 8\n')
+    result = celosia("generate", "--config", path, "-o", tmp_path / "out")
+    assert result.exit_code == 0
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["manifest.json", "mine.v"]
+
+
+def test_what_the_engine_refuses(tmp_path, monkeypatch):
+    def refuse(config):
+        raise ValueError(f"Rows must be even, not {config.rows + 1}")
+
+    monkeypatch.setattr(scripts.cli, "engine", refuse)
+    result = celosia("generate", "--config", "tiny", "-o", tmp_path / "out")
+    assert (result.exit_code, result.stderr) == (2, "celosia: Rows must be even, not 3\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_of_ours_is_not_hidden(tmp_path, monkeypatch):
+    """Only what the engine says of a configuration is the user's fault."""
+    def fail(*_):
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(scripts.cli, "engine", lambda _: None)
+    monkeypatch.setattr(scripts.cli, "write_engine", fail)
+    result = celosia("generate", "--config", "tiny", "-o", tmp_path / "out")
+    assert isinstance(result.exception, ValueError)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["generate", "--config", "tiny", "-o", "{file}"],
+    ["synth", "--config", "tiny", "-o", "{file}"],
+    ["synth", "--native", "--config", "tiny", "-o", "{file}/under"],
+])
+def test_real_process_says_one_line_of_what_it_cannot_do(tmp_path, arguments):
+    """No traceback, no warning of an engine that was not used, nothing written."""
+    path = tmp_path / "file"
+    path.write_text("kept")
+    done = subprocess.run([COMMAND, *(text.format(file=path) for text in arguments)], text=True,
+                          capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (2, "")
+    *notices, error = done.stderr.splitlines()
+    assert notices in ([], ["Generating and linting tiny"])
+    assert error.startswith("celosia: ")
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["kept"]
+
+
+def test_commands_are_documented():
+    for command in main.commands.values():
+        assert isinstance(command, click.Command)
+        assert command.help
+        assert all(option.help for option in command.params if isinstance(option, click.Option))

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .checks import check_range
+from .checks import check_lanes, check_range
 from .layouts import OPERAND_WIDTH, Tags
 from .multiplier import PortableMultiplier
 
@@ -126,9 +126,7 @@ class SystolicArray(wiring.Component):
                  multiplier=PortableMultiplier):
         check_range("Rows", rows, 1, 64)
         check_range("Columns", columns, 1, 64)
-        check_range("Lanes", lanes, 1, columns)
-        if columns % lanes:
-            raise ValueError(f"Lanes must divide columns ({columns}), not {lanes}")
+        check_lanes(lanes, columns)
         check_range("Accumulator width", accumulator_width, 18, 32)
         self.rows = rows
         self.columns = columns

@@ -1,6 +1,6 @@
 """Checks of constructor arguments."""
 
-__all__ = ["check_range"]
+__all__ = ["check_lanes", "check_range"]
 
 
 def check_range(name, value, low, high):
@@ -17,3 +17,10 @@ def check_range(name, value, low, high):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     if not low <= value <= high:
         raise ValueError(f"{name} must be {low} to {high}, not {value}")
+
+
+def check_lanes(lanes, columns):
+    """Raise unless ``lanes`` divides ``columns``, as :func:`check_range` does."""
+    check_range("Lanes", lanes, 1, columns)
+    if columns % lanes:
+        raise ValueError(f"Lanes must divide columns ({columns}), not {lanes}")

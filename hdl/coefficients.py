@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .checks import check_range
+from .checks import check_lanes, check_range
 from .layouts import Coefficients
 
 __all__ = ["CoefficientBank"]
@@ -44,7 +44,7 @@ class CoefficientBank(wiring.Component):
 
     def __init__(self, *, columns, lanes, read_delay):
         check_range("Columns", columns, 1, 64)
-        check_range("Lanes", lanes, 1, columns)
+        check_lanes(lanes, columns)
         check_range("Read delay", read_delay, 1, 255)
         self.columns = columns
         self.lanes = lanes

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .checks import check_range
+from .checks import check_lanes, check_range
 from .layouts import OPERAND_WIDTH
 
 __all__ = ["RowFeeder", "WeightFeeder"]
@@ -88,7 +88,7 @@ class WeightFeeder(wiring.Component):
 
     def __init__(self, *, columns, lanes):
         check_range("Columns", columns, 1, 64)
-        check_range("Lanes", lanes, 1, columns)
+        check_lanes(lanes, columns)
         self.columns = columns
         self.lanes = lanes
         super().__init__({

@@ -1,0 +1,58 @@
+"""Runs components in the Amaranth simulator."""
+
+from amaranth.sim import Simulator
+
+__all__ = ["simulate", "trace"]
+
+
+#: Seconds.
+PERIOD = 1e-8
+
+def simulate(dut, *testbenches, cycles=20_000):
+    """Run ``testbenches`` to their ends; the watchdog barks after so many cycles."""
+    async def watchdog(ctx):
+        await ctx.delay(cycles * PERIOD)
+        raise TimeoutError(f"not finished after {cycles} cycles")
+
+    sim = Simulator(dut)
+    sim.add_clock(PERIOD)
+    for testbench in testbenches:
+        sim.add_testbench(testbench)
+    sim.add_testbench(watchdog, background=True)
+    sim.run()
+
+
+def trace(dut, stimulus, observed, *, cycles=None):
+    """Drive a component cycle by cycle and return what it shows in every cycle.
+
+    Parameters
+    ----------
+    stimulus : iterable of dict
+        For each cycle, members and their values; a member keeps its value until it gets another.
+    observed : sequence of str
+        Members to look at, before the clock edge that ends the cycle.
+    cycles : int, optional
+        How long to look, by default as long as the stimulus.
+
+    Returns
+    -------
+    list of tuple
+        The values of ``observed`` in each cycle.
+    """
+    seen = []
+    steps = iter(stimulus)
+
+    async def bench(ctx):
+        for values in steps:
+            for name, value in values.items():
+                ctx.set(getattr(dut, name), value)
+            await look(ctx)
+        while cycles is not None and len(seen) < cycles:
+            await look(ctx)
+
+    async def look(ctx):
+        seen.append(tuple(ctx.get(getattr(dut, name)) for name in observed))
+        await ctx.tick()
+
+    simulate(dut, bench, cycles=1_000_000)
+    return seen

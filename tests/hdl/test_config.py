@@ -1,0 +1,122 @@
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from hdl.config import CONFIGURATIONS, MULTIPLIERS, Configuration, load
+from hdl.multiplier import multiplier_class
+
+FIELDS = {"name": "mine", "device": "lfe5u-25f", "rows": 2, "columns": 4, "lanes": 2,
+          "channels": 3}
+
+
+@pytest.mark.parametrize(("name", "rows", "columns"), [
+    ("tiny", 2, 2), ("icebreaker", 4, 4), ("ecp5-25f", 8, 8), ("ecp5-85f", 8, 16),
+    ("ecp5-85f-8x8", 8, 8), ("ecp5-85f-16x16", 16, 16)])
+def test_named_configurations(name, rows, columns):
+    """Others rely on these names and sizes."""
+    config = load(name)
+    assert (config.name, config.rows, config.columns) == (name, rows, columns)
+    assert config is CONFIGURATIONS[name]
+
+
+def test_named_multipliers_exist():
+    assert len({multiplier_class(name) for name in MULTIPLIERS}) == len(MULTIPLIERS)
+
+
+def test_defaults():
+    config = Configuration(**FIELDS)
+    assert (config.multiplier, config.lane_interval, config.accumulator_width) == (
+        "portable", 1, 32)
+
+
+def test_is_frozen():
+    with pytest.raises(FrozenInstanceError):
+        Configuration(**FIELDS).rows = 3
+
+
+@pytest.mark.parametrize(("changes", "slots", "drain_cycles"), [
+    ({}, 2, 4),
+    ({"lane_interval": 4}, 2, 16),
+    # Results move up a column one row every other cycle, however fast the lanes are …
+    ({"lanes": 4}, 1, 4),
+    # … and not at all in an array of one row.
+    ({"rows": 1, "lanes": 4}, 1, 1),
+    ({"rows": 1, "lanes": 1, "lane_interval": 2}, 4, 8),
+])
+def test_drain_cycles(changes, slots, drain_cycles):
+    config = Configuration(**FIELDS | changes)
+    assert (config.slots, config.drain_cycles) == (slots, drain_cycles)
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), [
+    ({"rows": 0}, ValueError, "Configuration rows must be 1 to 64, not 0"),
+    ({"rows": 2.0}, TypeError, "Configuration rows must be an integer, not 2.0"),
+    ({"rows": True}, TypeError, "Configuration rows must be an integer, not True"),
+    ({"name": 3}, TypeError, "Configuration name must be a string, not 3"),
+    ({"columns": 65}, ValueError, "Configuration columns must be 1 to 64, not 65"),
+    ({"lanes": 5}, ValueError, "Configuration lanes must be 1 to 4, not 5"),
+    ({"lanes": 3}, ValueError, "Configuration lanes must divide columns (4), not 3"),
+    ({"channels": 1}, ValueError, "Configuration channels must be 2 to 64, not 1"),
+    ({"channels": 65}, ValueError, "Configuration channels must be 2 to 64, not 65"),
+    ({"lane_interval": 3}, ValueError,
+     "Configuration lane_interval must be a divisor of 32, not 3"),
+    ({"lane_interval": 0}, ValueError,
+     "Configuration lane_interval must be a divisor of 32, not 0"),
+    ({"multiplier": "dsp"}, ValueError,
+     "Configuration multiplier must be one of portable, lut, not 'dsp'"),
+    ({"accumulator_width": 17}, ValueError,
+     "Configuration accumulator_width must be 18 to 32, not 17"),
+])
+def test_bad_parameters(changes, error, message):
+    with pytest.raises(error) as raised:
+        Configuration(**FIELDS | changes)
+    assert str(raised.value) == message
+
+
+TEXT = 'device = "lfe5u-25f"\nrows = 2\ncolumns = 4\nlanes = 2\nchannels = 3\n'
+
+
+def written(path, text):
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_file_is_named_by_itself(tmp_path):
+    config = load(written(tmp_path / "mine.toml", TEXT))
+    assert config.as_dict() == FIELDS | {
+        "multiplier": "portable", "lane_interval": 1, "accumulator_width": 32}
+
+
+def test_file_can_name_itself(tmp_path):
+    assert load(written(tmp_path / "mine.toml", TEXT + 'name = "other"\n')).name == "other"
+
+
+@pytest.mark.parametrize(("text", "error", "message"), [
+    ("rows = ", ValueError, "not a TOML file: "),
+    (TEXT + "speed = 6\n", ValueError, "unknown key 'speed'; keys: name, device, rows, columns, "
+                                       "lanes, channels, multiplier, lane_interval, "
+                                       "accumulator_width"),
+    (TEXT.replace("rows = 2", "rows = 4"), ValueError,
+     "Configuration channels must be 4 to 64, not 3"),
+    (TEXT.replace("rows = 2", 'rows = "2"'), TypeError,
+     "Configuration rows must be an integer, not '2'"),
+])
+def test_bad_file(tmp_path, text, error, message):
+    path = written(tmp_path / "mine.toml", text)
+    with pytest.raises(error) as raised:
+        load(path)
+    assert str(raised.value).startswith(f"{path}: {message}")
+
+
+def test_file_lacks_a_key(tmp_path):
+    path = written(tmp_path / "mine.toml", TEXT.replace("lanes = 2\n", ""))
+    with pytest.raises(TypeError) as raised:
+        load(path)
+    assert str(raised.value).startswith(path)
+    assert "'lanes'" in str(raised.value)
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match=r"^No configuration or file named 'nix'; "
+                                         r"configurations: tiny, icebreaker, ecp5-25f, "):
+        load("nix")

@@ -1,0 +1,105 @@
+# amaranth: UnusedElaboratable=no
+
+import random
+from collections import deque
+
+import pytest
+
+from hdl.fifo import StreamBuffer
+from tests.hdl.bench import simulate
+
+
+def transfers(dut, offer, accept, *, cycles):
+    """Offer 0, 1, 2, … and return, of each cycle, (accepted, taken, valid, level).
+
+    ``offer`` and ``accept`` tell from the cycle number whether each end is willing. ``accepted``
+    and ``taken`` are payloads or None.
+    """
+    seen = []
+
+    async def bench(ctx):
+        number = 0
+        for cycle in range(cycles):
+            ctx.set(dut.i.valid, offer(cycle))
+            ctx.set(dut.i.payload, number % 256)
+            ctx.set(dut.o.ready, accept(cycle))
+            valid = ctx.get(dut.o.valid)
+            accepted = number % 256 if offer(cycle) and ctx.get(dut.i.ready) else None
+            taken = ctx.get(dut.o.payload) if valid and accept(cycle) else None
+            number += accepted is not None
+            seen.append((accepted, taken, valid, ctx.get(dut.level)))
+            await ctx.tick()
+
+    simulate(dut, bench)
+    return seen
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4, 8])
+@pytest.mark.parametrize(("i_share", "o_share"), [(1, 1), (1, 0.2), (0.2, 1), (0.5, 0.5)])
+def test_keeps_order_at_any_pace(depth, i_share, o_share):
+    """Nothing is lost, repeated or reordered, and the level counts what is inside."""
+    source = random.Random(depth)
+    offered = [source.random() < i_share for _ in range(400)]
+    accepting = [source.random() < o_share for _ in range(400)]
+    inside, most, total = deque(), 0, 0
+    for accepted, taken, _, level in transfers(
+            StreamBuffer(8, depth=depth), offered.__getitem__, accepting.__getitem__, cycles=400):
+        assert level == len(inside)
+        if taken is not None:
+            assert taken == inside.popleft()
+            total += 1
+        if accepted is not None:
+            inside.append(accepted)
+        most = max(most, len(inside))
+    assert most <= depth
+    assert total > 50
+
+
+@pytest.mark.parametrize("depth", [2, 5, 8])
+def test_holds_its_depth(depth):
+    seen = transfers(StreamBuffer(8, depth=depth), lambda _: 1, lambda _: 0, cycles=depth + 9)
+    assert [accepted for accepted, *_ in seen if accepted is not None] == list(range(depth))
+    assert seen[-1][3] == depth
+
+
+@pytest.mark.parametrize("depth", [2, 4, 7])
+def test_full_rate_after_two_cycles(depth):
+    """The first payload shows two cycles after it went in; then one a cycle goes through."""
+    seen = transfers(StreamBuffer(8, depth=depth), lambda _: 1, lambda _: 1, cycles=30)
+    taken = [payload for _, payload, _, _ in seen]
+    assert taken[:3] == [None, None, 0]
+    if depth > 2:
+        assert taken[2:] == list(range(28))
+
+
+@pytest.mark.parametrize("depth", [4, 16])
+def test_level_payloads_can_be_taken_in_as_many_cycles(depth):
+    """What the issuer relies on: once valid, the level is a promise."""
+    source = random.Random(depth)
+    offered = [source.random() < 0.5 for _ in range(300)]
+    promised = 0
+    bursts = []
+
+    def accept(cycle):
+        # Bursts with waits between them, in which nothing is taken.
+        return cycle % (2 * depth) >= depth
+
+    for cycle, (_, taken, valid, level) in enumerate(transfers(
+            StreamBuffer(8, depth=depth), offered.__getitem__, accept, cycles=300)):
+        if accept(cycle) and not accept(cycle - 1):
+            promised = level if valid else 0
+            bursts.append(promised)
+        if accept(cycle) and promised:
+            assert taken is not None, f"cycle {cycle}"
+            promised -= 1
+    assert max(bursts) > depth // 2
+
+
+@pytest.mark.parametrize(("depth", "error", "message"), [
+    (1, ValueError, r"^Depth must be 2 to 65536, not 1$"),
+    (65537, ValueError, r"^Depth must be 2 to 65536, not 65537$"),
+    (4.0, TypeError, r"^Depth must be an integer, not 4\.0$"),
+])
+def test_bad_depth(depth, error, message):
+    with pytest.raises(error, match=message):
+        StreamBuffer(8, depth=depth)

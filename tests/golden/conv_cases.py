@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 # Property tests draw anew on every run; a failure prints the blob that reproduces it.
-SEARCH = settings(deadline=None, print_blob=True, max_examples=120)
+SEARCH = settings(deadline=None, print_blob=True, max_examples=200)
 
 
 @dataclass

@@ -109,6 +109,13 @@ def test_tflite_equals_gemmlowp(acc, multiplier, shift):
     assert one(acc, multiplier, shift, "tflite") == expected
 
 
+def test_tflite_rounds_twice():
+    """A quarter becomes a half in the high multiply, whose rounding makes it one."""
+    assert one(2**30, 1, 32, "tflite") == tflite_multiply(2**30, 1, -1) == 1
+    assert one(2**30, 1, 32, "half_up") == one(2**30, 1, 32, "half_even") == 0
+    assert one(-2**30 - 1, 1, 32, "tflite") == tflite_multiply(-2**30 - 1, 1, -1) == -1
+
+
 @SEARCH
 @given(st.data(), multipliers, st.integers(1, 30))
 def test_tflite_equals_gemmlowp_with_a_left_shift(data, multiplier, shift):
@@ -169,6 +176,13 @@ def test_multiplier_of_half_even_is_the_float32(scale):
         assert shift == 0
     else:
         assert Fraction(multiplier, 1 << shift) == Fraction(single)
+
+
+@pytest.mark.parametrize("scale", [1 + 2**-24, 1 + 3 * 2**-24, -1 - 2**-24, 1 - 2**-25])
+def test_multiplier_of_half_even_rounds_as_float32_does(scale):
+    """Ties between two significands of 24 bits go to the even one."""
+    multiplier, shift = map(int, quantise_multiplier(scale, rounding="half_even"))
+    assert Fraction(multiplier, 1 << shift) == Fraction(float(np.float32(scale)))
 
 
 @SEARCH

@@ -2,8 +2,17 @@
 
 import itertools
 import random
+from types import SimpleNamespace
 
-__all__ = ["get", "put", "random_gaps", "receive", "send"]
+from amaranth.hdl import Value
+
+__all__ = ["bits", "get", "put", "random_gaps", "receive", "send"]
+
+
+def bits(stream):
+    """Return ``stream`` with its payload as a plain number, whatever its layout."""
+    return SimpleNamespace(payload=Value.cast(stream.payload), valid=stream.valid,
+                           ready=stream.ready)
 
 
 async def put(ctx, stream, payload):

@@ -8,8 +8,11 @@ __all__ = ["simulate", "trace"]
 #: Seconds.
 PERIOD = 1e-8
 
-def simulate(dut, *testbenches, cycles=20_000):
-    """Run ``testbenches`` to their ends; the watchdog barks after so many cycles."""
+def simulate(dut, *testbenches, background=(), cycles=20_000):
+    """Run ``testbenches`` to their ends, ``background`` beside them.
+
+    The watchdog barks after so many cycles.
+    """
     async def watchdog(ctx):
         await ctx.delay(cycles * PERIOD)
         raise TimeoutError(f"not finished after {cycles} cycles")
@@ -18,7 +21,8 @@ def simulate(dut, *testbenches, cycles=20_000):
     sim.add_clock(PERIOD)
     for testbench in testbenches:
         sim.add_testbench(testbench)
-    sim.add_testbench(watchdog, background=True)
+    for testbench in (*background, watchdog):
+        sim.add_testbench(testbench, background=True)
     sim.run()
 
 

@@ -1,0 +1,79 @@
+"""Damaged files: a clear error or a model that runs, never a traceback."""
+
+import numpy as np
+import pytest
+
+from compiler.errors import ModelError
+from compiler.onnx_reader import read_onnx
+from golden.layer import run_network
+from scripts.digits import model_path
+from tests.compiler.models import small_model
+
+
+def survives(content, save):
+    """Whether the bytes are read as a model, which then runs; an error must be one line."""
+    try:
+        model = read_onnx(save(content))
+    except ModelError as error:
+        message = str(error)
+        assert message.startswith("model.onnx: ")
+        assert "; " in message
+        assert message.isprintable()
+        assert len(message) < 500
+        return False
+    codes = np.zeros((1, *model.input_shape), np.uint8 if model.input_unsigned else np.int8)
+    # A flipped bit of a size can ask for much; running that is not the question here.
+    if np.prod(model.input_shape) < 1 << 16 and np.prod(model.output_shape) < 1 << 16:
+        assert run_network(model.layers, codes)[-1].shape == (1, *model.output_shape)
+    return True
+
+
+@pytest.fixture(scope="module")
+def small():
+    return small_model().SerializeToString()
+
+
+def test_every_truncation_is_refused(small, save):
+    lengths = np.unique(np.linspace(0, len(small) - 1, 300).astype(int))
+    whole = [length for length in lengths if survives(small[:length], save)]
+    # What is cut after the graph may be the version of the opset only, never weights or nodes.
+    assert whole == []
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_flipped_bits(block, small, save):
+    """Half of the flips are among the first bytes, where there are nodes rather than weights."""
+    rng = np.random.default_rng(block)
+    outcomes = set()
+    for case in range(100):
+        content = bytearray(small)
+        for _ in range(rng.integers(1, 4)):
+            reach = len(content) if case % 2 else 1000
+            content[rng.integers(reach)] ^= 1 << rng.integers(8)
+        outcomes.add(survives(bytes(content), save))
+    assert outcomes == {True, False}
+
+
+def test_replaced_removed_and_inserted_bytes(small, save):
+    rng = np.random.default_rng(99)
+    outcomes = set()
+    for _ in range(300):
+        start, length = rng.integers(len(small)), rng.integers(1, 9)
+        filling = rng.bytes(rng.integers(0, 9))
+        outcomes.add(survives(small[:start] + filling + small[start + length:], save))
+    assert outcomes == {True, False}
+
+
+def test_flipped_bits_of_the_demo(save):
+    content = model_path().read_bytes()
+    rng = np.random.default_rng(7)
+    for _ in range(60):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        survives(bytes(damaged), save)
+
+
+def test_noise(save):
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        assert not survives(rng.bytes(rng.integers(1, 200)), save)

@@ -1,0 +1,388 @@
+"""Everything that is refused, word for word."""
+
+import os
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from compiler.errors import ModelError
+from compiler.onnx_reader import read_onnx
+from scripts.digits import float_model_path
+from tests.golden.refusal import refuses
+
+NEWEST = onnx.defs.onnx_opset_version()
+
+
+def constant(model, name):
+    return next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def put(name, array):
+    """Change: another value for a constant."""
+    def change(model):
+        constant(model, name).CopyFrom(numpy_helper.from_array(np.asarray(array), name))
+    return change
+
+
+def attributes(**values):
+    """Change: these attributes and no others for the first node."""
+    def change(model):
+        node = model.graph.node[0]
+        del node.attribute[:]
+        node.attribute.extend(helper.make_attribute(n, v) for n, v in values.items())
+    return change
+
+
+def dimension(kind, index, **field):
+    """Change: one dimension of the model's input or output; no field makes it symbolic."""
+    def change(model):
+        dim = getattr(model.graph, kind)[0].type.tensor_type.shape.dim[index]
+        dim.Clear()
+        for name, value in field.items():
+            setattr(dim, name, value)
+    return change
+
+
+def ports(kind, value):
+    def change(model):
+        del getattr(model.graph, kind)[:]
+        getattr(model.graph, kind).extend(value)
+    return change
+
+
+def branch(model):
+    node = model.graph.node.add()
+    node.CopyFrom(model.graph.node[1])
+    node.name, node.output[0] = "third", "z"
+
+
+def cycle(model):
+    branch(model)
+    model.graph.node[2].input[0] = "z"
+
+
+def unused(model):
+    model.graph.node[0].input[0], model.graph.node[1].input[0] = "elsewhere", "x"
+    put("second_w", np.ones((4, 4, 1, 1), np.int8))(model)
+
+
+def external(model):
+    tensor = constant(model, "first_w")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.ClearField("raw_data")
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+
+
+def typed_weight_of_200(model):
+    tensor = constant(model, "first_w")
+    tensor.ClearField("raw_data")
+    tensor.int32_data.extend([200] * 216)
+
+
+CASES = {
+    "operator": (lambda m: setattr(m.graph.node[1], "op_type", "MaxPool"),
+        "node 'second' (MaxPool): operator is not supported; export a chain of QLinearConv "
+        "nodes"),
+    "quantize": (lambda m: setattr(m.graph.node[1], "op_type", "DequantizeLinear"),
+        "node 'second' (DequantizeLinear): operator is not supported; quantise with "
+        "onnxruntime's QuantFormat.QOperator and keep the QLinearConv nodes only"),
+    "domain": (lambda m: setattr(m.graph.node[1], "domain", "com.microsoft"),
+        "node 'second' (QLinearConv): operator domain 'com.microsoft' is not supported; export"
+        " standard ONNX operators only"),
+    "overload": (lambda m: setattr(m.graph.node[1], "overload", "a"),
+        "node 'second' (QLinearConv): overloads and device configurations are not supported; "
+        "export the node without them"),
+    "input count": (lambda m: m.graph.node[0].input.append("x"),
+        "node 'first' (QLinearConv): it has 10 input(s) and 1 output(s); give 8 inputs, or 9 "
+        "with a bias, and 1 output"),
+    "input name": (lambda m: m.graph.node[0].input.__setitem__(3, ""),
+        "node 'first' (QLinearConv): a required input or the output has no name; connect it"),
+    "no nodes": (lambda m: m.graph.ClearField("node"),
+        "there is no graph, or it has no nodes; export the model again"),
+    "no graph": (lambda m: m.ClearField("graph"),
+        "there is no graph, or it has no nodes; export the model again"),
+    "IR version": (lambda m: setattr(m, "ir_version", 99),
+        f"IR version 99 is not between 3 and {onnx.IR_VERSION}; export for one of these"),
+    "old opset": (lambda m: setattr(m.opset_import[0], "version", 9),
+        "opset 9 has no QLinearConv; export with opset 10 or newer"),
+    "new opset": (lambda m: setattr(m.opset_import[0], "version", 999),
+        f"opset 999 is newer than {NEWEST}; export with opset {NEWEST} or older"),
+    "no opset": (lambda m: m.ClearField("opset_import"),
+        "there are 0 default opsets, not one; export the model again"),
+    "functions": (lambda m: m.functions.add(),
+        "the model has functions; export an inference model without them"),
+    "training": (lambda m: m.training_info.add(),
+        "the model has training_info; export an inference model without them"),
+    "sparse": (lambda m: m.graph.sparse_initializer.add(),
+        "graph: there are sparse initialisers; export dense weights"),
+    "constant twice": (lambda m: m.graph.initializer.append(m.graph.initializer[0]),
+        "graph: initialiser name 'first_x_scale' is empty or used twice; give every "
+        "initialiser a name of its own"),
+    "two inputs": (lambda m: m.graph.input.add(name="more"),
+        "graph: there are 2 inputs, not one; export a model with one input"),
+    "no output": (ports("output", []),
+        "graph: there are 0 outputs, not one; export a model with one output"),
+    "branch": (branch,
+        "graph: 'first_out' feeds a node and another; export a chain: branches are not "
+        "supported"),
+    "branch to output": (lambda m: m.graph.output[0].__setattr__("name", "first_out"),
+        "graph: 'first_out' feeds a node and the output; export a chain: branches are not "
+        "supported"),
+    "cycle": (cycle,
+        "node 'third' (QLinearConv): the node is on a cycle or not between input and output; "
+        "remove it"),
+    "dead end": (lambda m: m.graph.output[0].__setattr__("name", "nowhere"),
+        "graph: the chain from the input ends at 'y', not at the output 'nowhere'; connect "
+        "input and output through QLinearConv nodes"),
+    "unused node": (unused,
+        "node 'first' (QLinearConv): the node is on a cycle or not between input and output; "
+        "remove it"),
+    "made twice": (lambda m: m.graph.node[1].output.__setitem__(0, "x"),
+        "node 'second' (QLinearConv): output 'x' is made twice; give every output a name of "
+        "its own"),
+    "node order": (lambda m: m.graph.node.reverse(),
+        "ONNX's checker refuses it: Nodes in a graph must be topologically sorted, however "
+        "input 'first_out' of node: name: second OpType: QLinearConv is not output of any "
+        "previous nodes.; export the model again"),
+    "float input": (ports("input", [helper.make_tensor_value_info("x", 1, [1, 4, 5, 5])]),
+        "input 'x': it has type float, not int8 or uint8; export with quantised codes at both "
+        "ends"),
+    "sequence input": (ports("input", [helper.make_tensor_sequence_value_info("x", 3, None)]),
+        "input 'x': it is not a tensor; export with tensors at both ends"),
+    "no input shape": (ports("input", [helper.make_tensor_value_info("x", 3, None)]),
+        "input 'x': it has no shape; export with shapes at both ends"),
+    "flat input": (ports("input", [helper.make_tensor_value_info("x", 3, ["N", 4])]),
+        "input 'x': it has shape (?, 4), not (N, channels, height, width); export a 2D network"
+        " with a shape for its input"),
+    "dynamic channels": (dimension("input", 1, dim_param="C"),
+        "input 'x': its shape (?, ?, 5, 5) is not fixed and positive; export with fixed "
+        "channels, height and width; only the batch may vary"),
+    "dynamic height": (dimension("input", 2),
+        "input 'x': its shape (?, 4, ?, 5) is not fixed and positive; export with fixed "
+        "channels, height and width; only the batch may vary"),
+    "zero width": (dimension("input", 3, dim_value=0),
+        "input 'x': its shape (?, 4, 5, 0) is not fixed and positive; export with fixed "
+        "channels, height and width; only the batch may vary"),
+    "zero batch": (dimension("input", 0, dim_value=0),
+        "input 'x': its shape (0, 4, 5, 5) is not fixed and positive; export with fixed "
+        "channels, height and width; only the batch may vary"),
+    "output type": (ports("output", [helper.make_tensor_value_info("y", 2, [None] * 4)]),
+        "output 'y': it is declared uint8 but made as int8; declare the type that is made"),
+    "output shape": (dimension("output", 2, dim_value=7),
+        "output 'y': it is declared with shape (?, 4, 7, 5) but made with shape (?, 4, 5, 5); "
+        "declare the shape that is made"),
+    "unknown attribute": (attributes(ceil_mode=1),
+        "node 'first' (QLinearConv): attribute 'ceil_mode' is unknown; use only auto_pad, "
+        "dilations, group, kernel_shape, pads, strides"),
+    "attribute type": (attributes(group=[1]),
+        "node 'first' (QLinearConv): attribute 'group' is not of type INT; export the model "
+        "again"),
+    "attribute twice": (lambda m: m.graph.node[0].attribute.append( m.graph.node[0].attribute[0]),
+        "node 'first' (QLinearConv): attribute 'pads' is given twice; give it once"),
+    "attribute reference": (lambda m: setattr( m.graph.node[0].attribute[0], "ref_attr_name", "p"),
+        "node 'first' (QLinearConv): attribute 'pads' refers to one of a function; export the "
+        "model without functions"),
+    "stride count": (attributes(strides=[2]),
+        "node 'first' (QLinearConv): attribute 'strides' = [2] is not 2 integers of at least "
+        "1; export a 2D convolution"),
+    "stride zero": (attributes(strides=[0, 1]),
+        "node 'first' (QLinearConv): attribute 'strides' = [0, 1] is not 2 integers of at "
+        "least 1; export a 2D convolution"),
+    "negative pad": (attributes(pads=[0, -1, 0, 0]),
+        "node 'first' (QLinearConv): attribute 'pads' = [0, -1, 0, 0] is not 4 integers of at "
+        "least 0; export a 2D convolution"),
+    "dilation": (attributes(dilations=[1, 0]),
+        "node 'first' (QLinearConv): attribute 'dilations' = [1, 0] is not 2 integers of at "
+        "least 1; export a 2D convolution"),
+    "group": (attributes(group=3),
+        "node 'first' (QLinearConv): attribute 'group' = 3 does not divide 4 input channels; "
+        "export with a group that divides the channel count"),
+    "group of outputs": (attributes(group=4),
+        "node 'first' (QLinearConv): attribute 'group' = 4 does not divide 6 output channels; "
+        "export with a group that divides the channel count"),
+    "group of weights": (attributes(group=2),
+        "node 'first' (QLinearConv): weights for 4 channels in each of 2 groups do not match 4"
+        " input channels; make weights, 'group' and input agree"),
+    "group zero": (attributes(group=0),
+        "node 'first' (QLinearConv): attribute 'group' = 0 is not positive; export with a "
+        "group that divides the channel count"),
+    "kernel shape": (attributes(kernel_shape=[3, 5]),
+        "node 'first' (QLinearConv): attribute 'kernel_shape' = [3, 5] is not the weights' [3,"
+        " 3]; make them agree"),
+    "auto_pad": (attributes(auto_pad="SAME"),
+        "node 'first' (QLinearConv): attribute 'auto_pad' = 'SAME' is unknown; use one of "
+        "NOTSET, SAME_UPPER, SAME_LOWER, VALID"),
+    "auto_pad and pads": (attributes(auto_pad="VALID", pads=[0, 0, 0, 0]),
+        "node 'first' (QLinearConv): attribute 'auto_pad' = 'VALID' excludes 'pads'; export "
+        "with one of them"),
+    "auto_pad and dilation": (attributes(auto_pad="SAME_UPPER", dilations=[1, 2]),
+        "node 'first' (QLinearConv): attribute 'auto_pad' = 'SAME_UPPER' with 'dilations' = "
+        "[1, 2] is not supported; export explicit 'pads'"),
+    "auto_pad that crops": (attributes(auto_pad="SAME_LOWER", strides=[5, 1]),
+        "node 'first' (QLinearConv): attribute 'auto_pad' = 'SAME_LOWER' with stride 5 over a "
+        "kernel of 3 is ambiguous; export explicit 'pads'"),
+    "kernel too large": (attributes(dilations=[3, 1]),
+        "node 'first' (QLinearConv): the kernel spans 7 elements of 5; reduce kernel or "
+        "dilation, or pad more"),
+    "huge pads": (attributes(pads=[2**40, 0, 0, 0]),
+        "node 'first' (QLinearConv): feature maps of (4, 5, 5) and (6, 1099511627779, 3) are "
+        "too large; keep each to 268435456 elements"),
+    "missing": (lambda m: m.graph.initializer.remove(constant(m, "first_w_scale")),
+        "node 'first' (QLinearConv): input 'w_scale' ('first_w_scale') is not an initialiser; "
+        "export it as a constant of the model"),
+    "uint8 weights": (put("first_w", np.zeros((6, 4, 3, 3), np.uint8)),
+        "node 'first' (QLinearConv): input 'w' has type uint8, not int8; export it as int8"),
+    "weight zero point": (put("first_w_zero_point", np.int8([0, 0, 5, 0, 0, 0])),
+        "node 'first' (QLinearConv): input 'w_zero_point' of channel 2 is 5, not 0; quantise "
+        "weights symmetrically"),
+    "1D weights": (put("first_w", np.zeros((6, 4, 3), np.int8)),
+        "node 'first' (QLinearConv): input 'w' has shape (6, 4, 3); export a 2D convolution: "
+        "weights of four sizes, none of them 0"),
+    "empty weights": (put("first_w", np.zeros((6, 4, 0, 3), np.int8)),
+        "node 'first' (QLinearConv): input 'w' has shape (6, 4, 0, 3); export a 2D "
+        "convolution: weights of four sizes, none of them 0"),
+    "double scale": (put("first_x_scale", np.float64(1)),
+        "node 'first' (QLinearConv): input 'x_scale' has type double, not float; export it as "
+        "float"),
+    "scale shape": (put("first_w_scale", np.ones(5, np.float32)),
+        "node 'first' (QLinearConv): input 'w_scale' has shape (5,), not a scalar or 6 values;"
+        " quantise per tensor, or weights per output channel"),
+    "x scale shape": (put("first_x_scale", np.ones(4, np.float32)),
+        "node 'first' (QLinearConv): input 'x_scale' has shape (4,), not a scalar; quantise "
+        "per tensor, or weights per output channel"),
+    "zero scale": (put("first_w_scale", np.float32([1, 1, 0, 1, 1, 1])),
+        "node 'first' (QLinearConv): input 'w_scale' of channel 2 is 0.0; scales must be "
+        "positive and finite: calibrate again"),
+    "negative scale": (put("first_y_scale", np.float32(-2)),
+        "node 'first' (QLinearConv): input 'y_scale' of channel 0 is -2.0; scales must be "
+        "positive and finite: calibrate again"),
+    "NaN scale": (put("first_x_scale", np.float32(np.nan)),
+        "node 'first' (QLinearConv): input 'x_scale' of channel 0 is nan; scales must be "
+        "positive and finite: calibrate again"),
+    "infinite scale": (put("first_x_scale", np.float32(np.inf)),
+        "node 'first' (QLinearConv): input 'x_scale' of channel 0 is inf; scales must be "
+        "positive and finite: calibrate again"),
+    "scale underflow": (put("first_w_scale", np.float32(1e-45)),
+        "node 'first' (QLinearConv): x_scale · w_scale / y_scale of channel 0 is 0.0 in "
+        "float32; calibrate again"),
+    "scale overflow": (put("first_y_scale", np.float32(1e-45)),
+        "node 'first' (QLinearConv): x_scale · w_scale / y_scale of channel 0 is inf in "
+        "float32; calibrate again"),
+    "scale too large": (put("first_w_scale", np.float32(1e12)),
+        "node 'first' (QLinearConv): x_scale · w_scale / y_scale: scale 179834781696.0 is "
+        "beyond the multiplier, at most 2147483647; calibrate again"),
+    "zero point type": (put("first_x_zero_point", np.int32(0)),
+        "node 'first' (QLinearConv): input 'x_zero_point' has type int32, not int8 or uint8; "
+        "export it as int8 or uint8"),
+    "zero point of another type": (put("first_x_zero_point", np.uint8(0)),
+        "node 'first' (QLinearConv): input 'x_zero_point' has type uint8, input 'x' int8; give"
+        " both the same type"),
+    "bias type": (put("first_B", np.zeros(6, np.float32)),
+        "node 'first' (QLinearConv): input 'B' has type float, not int32; export it as int32"),
+    "bias shape": (put("first_B", np.zeros(1, np.int32)),
+        "node 'first' (QLinearConv): input 'B' has shape (1,), not (6,); give one bias per "
+        "output channel"),
+    "accumulator": (put("first_B", np.full(6, 2**31 - 1, np.int32)),
+        "node 'first' (QLinearConv): the accumulator of channel 0 spans [2147169478, "
+        "2147795758], more than 32 bits; reduce the bias or the input channels"),
+    "external": (external,
+        "tensor 'first_w': its values are in an external file; save the model as a single "
+        "file, with its weights inside"),
+    "absurd": (lambda m: constant(m, "first_w").dims.__setitem__(0, 2**40),
+        "node 'first' (QLinearConv): tensor 'first_w' has shape (1099511627776, 4, 3, 3); keep"
+        " sizes positive and tensors to 67108864 elements"),
+    "negative size": (lambda m: constant(m, "first_w").dims.__setitem__(0, -6),
+        "node 'first' (QLinearConv): tensor 'first_w' has shape (-6, 4, 3, 3); keep sizes "
+        "positive and tensors to 67108864 elements"),
+    "too few values": (lambda m: constant(m, "first_w").dims.__setitem__(0, 7),
+        "node 'first' (QLinearConv): tensor 'first_w' of shape (7, 4, 3, 3) holds 216 values; "
+        "export the model again: the file is damaged"),
+    "half a value": (lambda m: setattr(constant(m, "first_B"), "raw_data", b"123"),
+        "node 'first' (QLinearConv): tensor 'first_B' of shape (6) holds 0 values; export the "
+        "model again: the file is damaged"),
+    "values twice": (lambda m: constant(m, "first_B").int32_data.append(1),
+        "node 'first' (QLinearConv): tensor 'first_B' holds its values twice, or in a field of"
+        " another type; export the model again"),
+    "typed range": (typed_weight_of_200,
+        "node 'first' (QLinearConv): tensor 'first_w' has values outside int8; export the "
+        "model again: the file is damaged"),
+    "segment": (lambda m: setattr(constant(m, "first_B").segment, "begin", 0),
+        "node 'first' (QLinearConv): tensor 'first_B' is stored in segments; save the tensor "
+        "whole"),
+    "control characters": (lambda m: setattr( m.graph.node[1], "op_type", "Evil\n\x1b[31m" + "x" *
+        9),
+        "node 'second' (Evil ?[31mxxxxxxxxx): operator is not supported; export a chain of "
+        "QLinearConv nodes"),
+    "long name": (lambda m: (setattr(m.graph.node[1], "op_type", "Relu"), setattr(m.graph.node[1],
+        "name", "n" * 500)),
+        "node 'nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…' (Relu): operator"
+        " is not supported; fold it into the QLinearConv before it: saturation at an output "
+        "zero point of the lowest code is ReLU"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), CASES.values(), ids=list(CASES))
+def test_refuses(change, message, model, save):
+    change(model)
+    with refuses(ModelError, f"model.onnx: {message}"):
+        read_onnx(save(model))
+
+
+def test_the_model_that_the_changes_start_from_is_read(model, save):
+    assert len(read_onnx(save(model)).layers) == 2
+
+
+def test_float_model_is_refused_with_its_remedy():
+    with refuses(ModelError, "digits_float.onnx: node 'conv1' (Conv): operator is not supported; "
+                 "fold BatchNormalization and Relu into it and quantise it to QLinearConv"):
+        read_onnx(float_model_path())
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"", "the file is empty; export the model again"),
+    (b"\x07" * 40, "this is not an ONNX model, or it is damaged; export the model again"),
+    (b"# A page of text.\n", "this is not an ONNX model, or it is damaged; export the model again"),
+], ids=["empty", "random", "text"])
+def test_refuses_what_is_no_model(content, message, save):
+    with refuses(ModelError, f"model.onnx: {message}"):
+        read_onnx(save(content))
+
+
+def test_refuses_half_a_model(model, save):
+    content = model.SerializeToString()
+    with refuses(ModelError, "model.onnx: this is not an ONNX model, or it is damaged; "
+                 "export the model again"):
+        read_onnx(save(content[:len(content) // 2]))
+
+
+def test_refuses_fields_that_are_not_of_onnx(model, save):
+    """Field 1000 of the model, a varint: protobuf would drop it without a word."""
+    with refuses(ModelError, "model.onnx: the file has fields that ONNX does not define, or is "
+                 f"damaged; export for IR version {onnx.IR_VERSION} or older"):
+        read_onnx(save(model.SerializeToString() + b"\xc0\x3e\x01"))
+
+
+def test_refuses_names_that_are_not_text(model, save):
+    content = model.SerializeToString().replace(b"first_out", b"first_\xff\xfet")
+    with refuses(ModelError, "model.onnx: a name in the file is not UTF-8 text; "
+                 "export the model again"):
+        read_onnx(save(content))
+
+
+def test_refuses_a_file_that_is_not_there(tmp_path):
+    with refuses(ModelError, "none.onnx: cannot be read: No such file or directory; "
+                 "check the path"):
+        read_onnx(tmp_path / "none.onnx")
+    with refuses(ModelError, f"{tmp_path.name}: cannot be read: Is a directory; check the path"):
+        read_onnx(tmp_path)
+
+
+def test_refuses_a_huge_file_unread(tmp_path):
+    path = tmp_path / "huge.onnx"
+    path.touch()
+    os.truncate(path, 2**40)
+    with refuses(ModelError, "huge.onnx: the file has 1099511627776 bytes; "
+                 "keep models to 536870912 bytes"):
+        read_onnx(path)

@@ -63,6 +63,17 @@ def small_model():
     return chain(layers, (4, 5, 5), output_shape=["N", 4, 5, 5])
 
 
+def constant(model, name):
+    return next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def put(name, array):
+    """Change: another value for a constant."""
+    def change(model):
+        constant(model, name).CopyFrom(numpy_helper.from_array(np.asarray(array), name))
+    return change
+
+
 def runtime_outputs(model, codes):
     """What ONNX Runtime makes at every node of a model, in order."""
     model = onnx.ModelProto.FromString(model.SerializeToString())

@@ -60,11 +60,13 @@ class FileHarness(wiring.Component):
             accepted.append(port.valid & port.ready)
         for name, width in stream_ports(component, Out).items():
             port = getattr(component, name)
+            ready = Signal(name=f"ready_{name}") if port.signature.always_ready else port.ready
             m.submodules[f"sink_{name}"] = Instance(
-                "file_sink", p_WIDTH=width, p_NAME=name, i_clk=ClockSignal(),
+                "file_sink", p_WIDTH=width, p_NAME=name,
+                p_PAUSES=int(not port.signature.always_ready), i_clk=ClockSignal(),
                 i_rst=ResetSignal(), i_valid=port.valid, i_payload=Value.cast(port.payload),
-                o_ready=port.ready, o_count=getattr(self, f"count_{name}"))
-            written.append(port.valid & port.ready)
+                o_ready=ready, o_count=getattr(self, f"count_{name}"))
+            written.append(port.valid & ready)
 
         now = Signal(64, init=1)
         m.d.comb += self.exhausted.eq(Cat(exhausted).all())

@@ -36,7 +36,7 @@ module file_source #(parameter WIDTH = 8, parameter NAME = "") (
     end
 endmodule
 
-module file_sink #(parameter WIDTH = 8, parameter NAME = "") (
+module file_sink #(parameter WIDTH = 8, parameter NAME = "", parameter PAUSES = 1) (
   input clk, input rst, input valid, input [WIDTH-1:0] payload, output reg ready,
   output reg [63:0] count
 );
@@ -57,7 +57,7 @@ module file_sink #(parameter WIDTH = 8, parameter NAME = "") (
       ready <= 0;
       count <= 0;
     end else begin
-      ready <= stall == 0 || $urandom_range(255) >= stall;
+      ready <= !PAUSES || stall == 0 || $urandom_range(255) >= stall;
       if (valid && ready) begin
         $fwrite(file, "%h\n", payload);
         count <= count + 1;

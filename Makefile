@@ -10,12 +10,12 @@ NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(firstword $(foreach python,$(PYTHONS),$(shell \
 	$(python) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(python))))
 
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.celosia  ## Run a convolution layer through the Verilog and compare it with golden
+demo: $(VENV)/.celosia  ## Classify digits on the simulated engine, and place and route it
 	@$(BIN)/celosia demo
 
 test: $(VENV)/.celosia-test lint  ## Lint, types and all tests

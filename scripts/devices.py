@@ -57,8 +57,7 @@ class Device:
 
 
 def _ecp5(name, size, **resources):
-    # Wide multiplexers (PFUMX, L6MUX) tie look-up tables together, and cost more than they save.
-    return Device(name=name, family="ecp5", synthesis="synth_ecp5 -nowidelut",
+    return Device(name=name, family="ecp5", synthesis="synth_ecp5",
                   place=(f"--{size}", "--package", "CABGA381", "--speed", "6"), speed="6",
                   # Lattice FPGA-DS-02012, register-to-register performance: multiplier with all
                   # registers, true dual-port RAM with output registers. Given for grade 8.

@@ -121,15 +121,20 @@ def summary(config, device, runs, counts):
 
 
 def table(device, report):
-    """Return the resources of ``report`` as a table that names the wrapper's share, if any."""
+    """Return the resources of ``report`` as a table that names the wrapper's share, if any.
+
+    On iCE40 its last row is what fills the device: cells of a table, a flip-flop, or both.
+    """
     wrapper = report["wrapper"]
     grid = columns("resource", ">used", ">available", ">%", *[">of which wrapper"] * bool(wrapper),
                    title=f"{report['config']} on {device.name}, speed grade {device.speed}")
-    for name in ("lut", "ff", "dsp", "bram"):
-        used, available = report[name], getattr(device, name)
-        share = [str(wrapper.get(name, 0))] if wrapper else []
-        grid.add_row(name.upper(), str(used), str(available), f"{100 * used / available:.1f}",
-                     *share)
+    rows = [(name.upper(), report[name], getattr(device, name), wrapper and wrapper.get(name, 0))
+            for name in ("lut", "ff", "dsp", "bram")]
+    if packed := report["cells"].get("ICESTORM_LC"):
+        rows.append(("logic cell", packed["used"], packed["available"], ""))
+    for name, used, available, share in rows:
+        grid.add_row(name, str(used), str(available), f"{100 * used / available:.1f}",
+                     *[str(share)] * bool(wrapper))
     return grid
 
 

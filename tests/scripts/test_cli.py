@@ -72,8 +72,8 @@ SMALL = 'device = "ice40up5k"\nrows = 2\ncolumns = 2\nlanes = 1\nchannels = 2\n'
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    (SMALL + "speed = 3\n", "unknown key 'speed'; keys: name, device, rows, columns, lanes, "
-     "channels, multiplier, lane_interval, accumulator_width"),
+    (SMALL + "speed = 3\n",
+     f"unknown key 'speed'; keys: {', '.join(CONFIGURATIONS['tiny'].as_dict())}"),
     (SMALL.replace("columns = 2", "columns = 65"),
      "Configuration columns must be 1 to 64, not 65"),
     (SMALL.replace("rows = 2", 'rows = "2"'), "Configuration rows must be an integer, not '2'"),

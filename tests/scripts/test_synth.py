@@ -138,7 +138,13 @@ def test_target_and_summary(synth, tmp_path):
     assert result.stderr.splitlines()[-1] == (
         f"celosia: tiny reaches {report['fmax_mhz']} MHz, below the target of 200 MHz")
     assert report["asked_mhz"] == 200
-    for text in (f"FF         {report['ff']}       5280", "of which wrapper",
+    cells = report["cells"]["ICESTORM_LC"]["used"]
+    assert max(report["lut"], report["ff"]) <= cells <= report["lut"] + report["ff"]
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["FF", str(report["ff"]), "5280", f"{report['ff'] / 52.80:.1f}",
+            str(report["wrapper"]["ff"])] in rows
+    assert ["logic", "cell", str(cells), "5280", f"{cells / 52.80:.1f}"] in rows
+    for text in ("of which wrapper",
                  f"Fmax {report['fmax_mhz']:.2f} MHz", f"from {report['critical_path']['from']}"):
         assert text in result.stdout
 

@@ -181,7 +181,10 @@ class ConvPipeline(wiring.Component):
                           interval=config.lane_interval)
         m.submodules[f"lane{index}"] = lane
         acc = Signal.like(lane.acc, name=f"acc{index}", reset_less=True)
-        results = Array(array.results[index::config.lanes])
+        # As many as the slot's bits can name: Verilog should leave no case open.
+        columns = array.results[index::config.lanes]
+        results = Array(columns[min(slot, config.slots - 1)]
+                        for slot in range(1 << len(token.token.slot)))
         m.d.sync += [
             lane.valid.eq(token.valid),
             acc.eq(results[token.token.slot]),

@@ -38,6 +38,13 @@ class Configuration:
     accumulator_width : int, 18 to 32
         Bits of an accumulator. A sum outside them wraps, so layers are checked against it.
 
+    activation_words, weight_words : int, 16 to 65536
+        Words of ``channels`` codes, and of ``columns`` weights, that the engine holds.
+    coefficient_words : int, 16 to 65536
+        Output channels, of all layers together, for which it holds coefficients.
+    program_words : int, 16 to 65536
+        32-bit words of its program.
+
     Raises
     ------
     TypeError
@@ -55,6 +62,10 @@ class Configuration:
     multiplier: str = "portable"
     lane_interval: int = 1
     accumulator_width: int = 32
+    activation_words: int = 4096
+    weight_words: int = 4096
+    coefficient_words: int = 512
+    program_words: int = 1024
 
     def __post_init__(self):
         for field in fields(self):
@@ -67,6 +78,8 @@ class Configuration:
         self._require("lanes", 1, self.columns)
         self._require("channels", self.rows, 64)
         self._require("accumulator_width", 18, 32)
+        for memory in ("activation_words", "weight_words", "coefficient_words", "program_words"):
+            self._require(memory, 16, 65536)
         if self.columns % self.lanes:
             raise ValueError(f"Configuration lanes must divide columns ({self.columns}), "
                              f"not {self.lanes}")

@@ -122,7 +122,8 @@ class Simulation:
             get_runner("verilator").build(
                 sources=[control, STREAM_FILES, source], hdl_toplevel="top", build_dir=directory,
                 always=True, timescale=("1ns", "1ps"), log_file=log,
-                build_args=["--no-public-flat-rw", "-Wno-WIDTH", "-O3", "-CFLAGS", "-O2"])
+                build_args=["--no-public-flat-rw", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE",
+                            "-O3", "-CFLAGS", "-O2"])
 
 
 @contextmanager

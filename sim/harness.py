@@ -1,4 +1,4 @@
-"""A component between files: what a simulation compiles."""
+"""What a simulation compiles: a component between files."""
 
 from pathlib import Path
 
@@ -6,7 +6,10 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["STREAM_FILES", "FileHarness", "stream_ports"]
+from hdl.engine import Engine
+from hdl.ports import Beat
+
+__all__ = ["STREAM_FILES", "FileHarness", "TracedEngine", "stream_ports"]
 
 
 #: Verilog of the file ports.
@@ -75,4 +78,40 @@ class FileHarness(wiring.Component):
             m.d.sync += now.eq(now + 1)
         with m.If(Cat(written).any()):
             m.d.sync += self.cycles.eq(now)
+        return m
+
+
+class TracedEngine(wiring.Component):
+    """An engine that also tells when each layer was finished.
+
+    Members
+    -------
+    i, o : streams
+        As of :class:`hdl.engine.Engine`.
+    trace : ``Out(stream.Signature(32, always_ready=True))``
+        For each layer the cycles from the start of the program to its last result written; and,
+        once the program stops, those to its stop with the status in the topmost four bits.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        super().__init__({
+            "i": In(stream.Signature(Beat())),
+            "o": Out(stream.Signature(Beat())),
+            "trace": Out(stream.Signature(32, always_ready=True)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.engine = engine = Engine(self.config)
+        wiring.connect(m, wiring.flipped(self.i), engine.i)
+        wiring.connect(m, engine.o, wiring.flipped(self.o))
+        cycles = Signal(28)
+        was_busy = Signal()
+        stopped = was_busy & ~engine.busy
+        m.d.sync += [was_busy.eq(engine.busy), cycles.eq(Mux(engine.busy, cycles + 1, 0))]
+        m.d.comb += [
+            self.trace.valid.eq(engine.layer_done | stopped),
+            self.trace.payload.eq(Cat(cycles, Mux(stopped, engine.status, 0))),
+        ]
         return m

@@ -1,0 +1,186 @@
+"""The engine: a whole network, from frames in to results out."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Configuration
+from .isa import Destination, Status
+from .layouts import OPERAND_WIDTH
+from .memories import ActivationMemory
+from .operands import CoefficientReader, StoredCoefficients, TileWriter, WeightReader
+from .pipeline import ConvPipeline
+from .ports import Beat, PacketReceiver, WordSender
+from .reader import ActivationReader
+from .sequencer import UNITS, Sequencer
+from .writer import ResultWriter
+
+__all__ = ["Engine"]
+
+
+class Engine(wiring.Component):
+    """Runs programs on frames, with all memories on chip.
+
+    ::
+
+        packets ─ receiver ─┬ program ──── sequencer ─ instructions to all units
+                            ├ weights ────────────┐
+                            ├ coefficients ─────┐ │
+                            └─┬ activations ─ pipeline ─┬ results
+                              └───── writer ────────────┘
+                                     sender ─ output stream
+
+    Parameters
+    ----------
+    config : :class:`hdl.config.Configuration`
+
+    Members
+    -------
+    i : ``In(stream.Signature(Beat()))``
+        Packets (:class:`hdl.isa.Destination`).
+    o : ``Out(stream.Signature(Beat()))``
+        Words of the SEND instructions, each of which ends with ``last``.
+    reset : ``In(1)``
+        Stop and forget all but the contents of the memories.
+    busy : ``Out(1)``
+        A program runs.
+    status : ``Out(4)``
+        Why the last program stopped (:class:`hdl.isa.Status`). After anything but DONE the
+        engine does no more until it is reset.
+    layer_done : ``Out(1)``
+        The results of a layer are written.
+    """
+
+    def __init__(self, config):
+        if not isinstance(config, Configuration):
+            raise TypeError(f"Configuration must be a Configuration, not {config!r}")
+        self.config = config
+        super().__init__({
+            "i": In(stream.Signature(Beat())),
+            "o": Out(stream.Signature(Beat())),
+            "reset": In(1),
+            "busy": Out(1),
+            "status": Out(4),
+            "layer_done": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        units = self._units()
+        for name, unit in units.items():
+            m.submodules[name] = ResetInserter(self.reset)(unit)
+        sequencer = units["sequencer"]
+        for name in UNITS:
+            wiring.connect(m, getattr(sequencer, name), units[name].layers)
+        wiring.connect(m, wiring.flipped(self.i), units["receiver"].i)
+        wiring.connect(m, units["sender"].o, wiring.flipped(self.o))
+        self._datapath(m, **{name: units[name] for name in (
+            "reader", "memory", "pipeline", "tiles", "weights", "coefficients", "writer",
+            "sender")})
+        self._loading(m, **{name: units[name] for name in (
+            "receiver", "sequencer", "memory", "weights", "coefficients", "writer")})
+        m.d.comb += [
+            sequencer.layer_done.eq(units["writer"].done),
+            sequencer.idle.eq(units["sender"].idle & units["reader"].layers.ready
+                              & units["receiver"].layers.ready),
+            self.layer_done.eq(units["writer"].done),
+            self.busy.eq(sequencer.busy),
+        ]
+        self._status(m, **{name: units[name] for name in (
+            "receiver", "sequencer", "reader", "writer")})
+        return m
+
+    def _units(self):
+        config = self.config
+        shape = {"channels": config.channels, "lanes": config.lanes}
+        activation_width = config.channels * OPERAND_WIDTH
+        return {
+            "sequencer": Sequencer(depth=config.program_words),
+            "receiver": PacketReceiver(widths={
+                Destination.PROGRAM: 32,
+                Destination.WEIGHTS: config.columns * OPERAND_WIDTH,
+                Destination.COEFFICIENTS: StoredCoefficients().size,
+                Destination.ACTIVATIONS: activation_width,
+                Destination.FRAME: activation_width,
+            }),
+            "reader": ActivationReader(rows=config.rows),
+            "memory": ActivationMemory(depth=config.activation_words, **shape),
+            "tiles": TileWriter(),
+            "weights": WeightReader(columns=config.columns, channels=config.channels,
+                                    depth=config.weight_words),
+            "coefficients": CoefficientReader(columns=config.columns,
+                                              depth=config.coefficient_words),
+            "pipeline": ConvPipeline(config),
+            "writer": ResultWriter(rows=config.rows, slots=config.slots, **shape),
+            "sender": WordSender(channels=config.channels),
+        }
+
+    def _datapath(self, m, *, reader, memory, pipeline, tiles, weights, coefficients, writer,
+                  sender):
+        """From activation memory through the pipeline and back, or out."""
+        wiring.connect(m, reader.requests, memory.requests)
+        wiring.connect(m, tiles.o, pipeline.tiles)
+        wiring.connect(m, weights.o, pipeline.weights)
+        wiring.connect(m, coefficients.o, pipeline.coefficients)
+        wiring.connect(m, pipeline.outputs, writer.results)
+        word = memory.words
+        m.d.comb += [
+            pipeline.activations.payload.eq(word.p.codes),
+            pipeline.activations.valid.eq(word.valid & ~word.p.send),
+            sender.words.payload.eq(word.payload),
+            sender.words.valid.eq(word.valid & word.p.send),
+            word.ready.eq(Mux(word.p.send, sender.words.ready, pipeline.activations.ready)),
+        ]
+
+    def _loading(self, m, *, receiver, sequencer, memory, weights, coefficients, writer):
+        """Memories are filled by packets; results come before an activation word from there."""
+        for unit, destination in ((sequencer, Destination.PROGRAM), (weights, Destination.WEIGHTS),
+                                  (coefficients, Destination.COEFFICIENTS)):
+            m.d.comb += [
+                unit.write_en.eq(receiver.write[destination]),
+                unit.write_address.eq(receiver.address),
+                unit.write_data.eq(receiver.word),
+            ]
+        frame_ready = Signal()
+        m.d.comb += [
+            receiver.write_ready.eq(~writer.write_en),
+            memory.write.eq(writer.write),
+            memory.write_en.eq(writer.write_en),
+            receiver.busy.eq(sequencer.busy),
+            sequencer.start.eq(receiver.start & (self.status <= Status.DONE)),
+            sequencer.start_address.eq(receiver.address),
+            sequencer.start_frames.eq(receiver.frames),
+            sequencer.frame_ready.eq(frame_ready),
+        ]
+        with m.If(~writer.write_en):
+            m.d.comb += [
+                memory.write_en.eq(receiver.write[Destination.ACTIVATIONS]
+                                   | receiver.write[Destination.FRAME]),
+                memory.write.address.eq(receiver.address),
+                memory.write.enable.eq(~0),
+                Value.cast(memory.write.codes).eq(receiver.word),
+            ]
+        with m.If(self.reset | sequencer.frame_taken):
+            m.d.sync += frame_ready.eq(0)
+        with m.Elif(receiver.frame_done):
+            m.d.sync += frame_ready.eq(1)
+
+    def _status(self, m, *, receiver, sequencer, reader, writer):
+        """Keep the first reason to stop; it halts the sequencer."""
+        config = self.config
+        request = reader.requests
+        beyond = ((request.valid & request.p.live & request.p.inside
+                   & (request.p.address >= config.activation_words))
+                  | (writer.write_en & (writer.write.address >= config.activation_words)))
+        m.d.comb += sequencer.halt.eq(self.status > Status.DONE)
+        with m.If(self.reset):
+            m.d.sync += self.status.eq(Status.NONE)
+        with m.Elif(self.status <= Status.DONE):
+            with m.If(receiver.failed):
+                m.d.sync += self.status.eq(receiver.status)
+            with m.Elif(beyond):
+                m.d.sync += self.status.eq(Status.ILLEGAL_ADDRESS)
+            with m.Elif(sequencer.stopped):
+                m.d.sync += self.status.eq(sequencer.status)
+            with m.Elif(sequencer.start):
+                m.d.sync += self.status.eq(Status.NONE)

@@ -1,0 +1,174 @@
+"""The instruction set: one definition for decoder, assembler, interpreter and documentation."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from amaranth import *
+from amaranth.lib import data
+
+__all__ = ["ADDRESS_WIDTH", "FIELDS", "INSTRUCTION_WORDS", "Destination", "Field",
+           "Instruction", "Opcode", "Status", "assemble", "disassemble"]
+
+
+#: Bits of an address in any of the engine's memories.
+ADDRESS_WIDTH = 16
+#: 32-bit words of an instruction.
+INSTRUCTION_WORDS = 16
+
+
+class Opcode(IntEnum):
+    """What an instruction does."""
+
+    #: Ends the work on a frame: goes to address ``base`` if more frames are wanted, else stops.
+    END = 0
+    #: Convolution and scale-shift, from activation memory to activation memory.
+    CONV = 1
+    #: Lets a frame of ``pixels`` words into activation memory, beside the instructions that follow.
+    RECEIVE = 2
+    #: Gives ``pixels`` words of activation memory to the output stream.
+    SEND = 3
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the instruction.
+
+    Parameters
+    ----------
+    name : str
+    width : int
+        Bits.
+    signed : bool
+    meaning : str
+        For the documentation; quantities are in words of their memory unless it says otherwise.
+    """
+
+    name: str
+    width: int
+    meaning: str
+    signed: bool = False
+
+
+FIELDS = (
+    Field("opcode", 4, "What to do."),
+    Field("wait", 1, "Begin to read or receive activations only when all earlier results are "
+                     "written."),
+    Field("wait_input", 1, "Begin to read activations only when the frame has arrived."),
+    Field("next", 1, "RECEIVE: the next frame; does nothing in the work on the last one."),
+    Field("unsigned", 1, "Activation codes are uint8, not int8."),
+    Field("pad_code", 8, "Code that padding stands for."),
+    # Where activations are.
+    Field("base", ADDRESS_WIDTH, "Address of the first tap of the first output pixel, modulo 2^16 "
+                                 "if that lies in the padding."),
+    Field("x_step", ADDRESS_WIDTH, "From one output pixel to the next."),
+    Field("y_step", ADDRESS_WIDTH, "From one output row to the next."),
+    Field("frame_step", ADDRESS_WIDTH, "From one frame of a batch to the next."),
+    Field("block_step", ADDRESS_WIDTH, "From one block of output channels to the next: zero but "
+                                       "for grouped convolution."),
+    Field("tap_x_step", ADDRESS_WIDTH, "From one kernel column to the next."),
+    Field("tap_y_step", ADDRESS_WIDTH, "From one kernel row to the next."),
+    # Which taps lie in the input.
+    Field("in_height", 12, "Input rows."),
+    Field("in_width", 12, "Input columns."),
+    Field("pad_top", 8, "Rows of padding above."),
+    Field("pad_left", 8, "Columns of padding at the left."),
+    Field("stride_y", 8, "Input rows from one output row to the next."),
+    Field("stride_x", 8, "Input columns from one output column to the next."),
+    Field("dilation_y", 8, "Input rows from one kernel row to the next."),
+    Field("dilation_x", 8, "Input columns from one kernel column to the next."),
+    # How often.
+    Field("out_height", 12, "Output rows, less one."),
+    Field("out_width", 12, "Output columns, less one."),
+    Field("frames", 8, "Frames of a batch, less one."),
+    Field("pixels", 20, "Output pixels of all frames, less one."),
+    Field("kernel_height", 8, "Kernel rows, less one."),
+    Field("kernel_width", 8, "Kernel columns, less one."),
+    Field("tap_words", 12, "Activation words of a tap, less one."),
+    Field("last_step", 16, "Activation words of an output pixel, less one."),
+    Field("tiles", 16, "Tiles of `rows` output pixels, less one."),
+    Field("blocks", 12, "Blocks of `columns` output channels, less one."),
+    # Weights and coefficients.
+    Field("weight_base", ADDRESS_WIDTH, "First weight word."),
+    Field("coefficient_base", ADDRESS_WIDTH, "Coefficients of the first output channel."),
+    Field("zero", 9, "Zero point of the output.", signed=True),
+    Field("low", 9, "Lower bound of the output codes.", signed=True),
+    Field("high", 9, "Upper bound of the output codes.", signed=True),
+    # Where results go.
+    Field("out_base", ADDRESS_WIDTH, "Address of the first output pixel."),
+    Field("out_step", ADDRESS_WIDTH, "From one output pixel to the next."),
+    Field("out_groups", 12, "Groups of `lanes` output channels, less one."),
+)
+
+
+class Instruction(data.StructLayout):
+    """An instruction as the program memory holds it, lowest bits in the first word."""
+
+    def __init__(self):
+        super().__init__({field.name: signed(field.width) if field.signed else field.width
+                          for field in FIELDS})
+        assert self.size <= 32 * INSTRUCTION_WORDS
+
+
+class Status(IntEnum):
+    """Why the engine stopped."""
+
+    #: It runs, or has not been started.
+    NONE = 0
+    #: All frames are done.
+    DONE = 1
+    #: An instruction has an unknown opcode.
+    ILLEGAL_INSTRUCTION = 2
+    #: An address is beyond its memory.
+    ILLEGAL_ADDRESS = 3
+    #: A packet has an unknown destination, or begins before it may.
+    ILLEGAL_PACKET = 4
+    #: A packet ended before its last word.
+    SHORT_PACKET = 5
+    #: A packet went on after its last word.
+    LONG_PACKET = 6
+
+
+class Destination(IntEnum):
+    """Where a packet of the input stream goes.
+
+    A packet is a word with the destination in bits 0 to 3 and an address in bits 16 to 31, a word
+    with the number of memory words that follow, and those words, each in as many 32-bit words as
+    it needs, lowest bits first.
+    """
+
+    PROGRAM = 0
+    WEIGHTS = 1
+    COEFFICIENTS = 2
+    ACTIVATIONS = 3
+    #: A frame; address and number come from the RECEIVE that it meets.
+    FRAME = 4
+    #: Runs the program at the address for that number of frames; no words follow.
+    START = 5
+
+
+def assemble(**values):
+    """Return the 32-bit words of an instruction whose other fields are zero.
+
+    Raises
+    ------
+    ValueError
+        If a field does not exist, or a value does not fit it.
+    """
+    known = {field.name: field for field in FIELDS}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"An instruction has no field {name!r}")
+        field = known[name]
+        low = -(1 << (field.width - 1)) if field.signed else 0
+        if not low <= value < low + (1 << field.width):
+            raise ValueError(f"Instruction field {name} must be {low} to "
+                             f"{low + (1 << field.width) - 1}, not {value}")
+    bits = Instruction().const(values).as_bits()
+    return [(bits >> (32 * word)) & 0xFFFF_FFFF for word in range(INSTRUCTION_WORDS)]
+
+
+def disassemble(words):
+    """Return the fields of an instruction by name; the reverse of :func:`assemble`."""
+    bits = sum(word << (32 * index) for index, word in enumerate(words))
+    const = data.Const(Instruction(), bits & ((1 << Instruction().size) - 1))
+    return {field.name: int(const[field.name]) for field in FIELDS}

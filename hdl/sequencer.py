@@ -1,0 +1,169 @@
+"""Sequencer: fetches instructions and hands them to the units that carry them out."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_range
+from .isa import ADDRESS_WIDTH, INSTRUCTION_WORDS, Instruction, Opcode, Status
+from .memories import block_memory
+
+__all__ = ["Sequencer", "UNITS"]
+
+
+#: The units, and the opcodes that concern each.
+UNITS = {
+    "reader": (Opcode.CONV, Opcode.SEND),
+    "tiles": (Opcode.CONV,),
+    "weights": (Opcode.CONV,),
+    "coefficients": (Opcode.CONV,),
+    "writer": (Opcode.CONV,),
+    "sender": (Opcode.SEND,),
+    "receiver": (Opcode.RECEIVE,),
+}
+
+
+class Sequencer(wiring.Component):
+    """Runs a program, one instruction after the other.
+
+    An instruction is offered to all the units that it concerns, and each takes it when it has
+    finished the one before; the next instruction is fetched when all have taken it. So weights
+    and coefficients of a layer are read ahead while the layer before still computes. Only who
+    touches activation memory may have to wait for earlier results, as the instruction says.
+
+    Parameters
+    ----------
+    depth : :class:`int`, 16 to 65536
+        32-bit words of program memory.
+
+    Members
+    -------
+    start, start_address, start_frames : ``In``
+        Run the program at that address for so many frames; only while not ``busy``.
+    write_en, write_address, write_data : ``In``
+        Port that fills the program memory.
+    UNIT : ``Out(stream.Signature(Instruction()))``, for each of :data:`UNITS`
+        Instructions for the unit.
+    layer_done : ``In(1)``
+        All results of a layer are written.
+    halt : ``In(1)``
+        Go on with nothing, until reset.
+    idle : ``In(1)``
+        No unit has anything left to do.
+    frame_ready : ``In(1)``
+        A received frame is complete and not yet in use.
+    frame_taken : ``Out(1)``
+        It comes into use.
+    busy : ``Out(1)``
+        A program runs.
+    stopped, status : ``Out``
+        The program stops in this cycle, and why (:class:`hdl.isa.Status`).
+    """
+
+    def __init__(self, *, depth):
+        check_range("Depth", depth, INSTRUCTION_WORDS, 1 << ADDRESS_WIDTH)
+        self.depth = depth
+        super().__init__({
+            "start": In(1),
+            "start_address": In(ADDRESS_WIDTH),
+            "start_frames": In(32),
+            "write_en": In(1),
+            "write_address": In(ADDRESS_WIDTH),
+            "write_data": In(32),
+            **{unit: Out(stream.Signature(Instruction())) for unit in UNITS},
+            "layer_done": In(1),
+            "halt": In(1),
+            "idle": In(1),
+            "frame_ready": In(1),
+            "frame_taken": Out(1),
+            "busy": Out(1),
+            "stopped": Out(1),
+            "status": Out(4),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.program = program = block_memory(width=32, depth=self.depth)
+        write, read = program.write_port(), program.read_port()
+        address = Signal(ADDRESS_WIDTH)
+        m.d.comb += [
+            write.addr.eq(self.write_address), write.data.eq(self.write_data),
+            write.en.eq(self.write_en), read.addr.eq(address), read.en.eq(1),
+        ]
+
+        frames_left = Signal(32)
+        word = Signal(range(INSTRUCTION_WORDS + 1))
+        bits = Signal(32 * INSTRUCTION_WORDS)
+        instruction = Signal(Instruction())
+        pending = Signal(len(UNITS))    # Units that have still to take the instruction.
+        layers = Signal(8)              # Layers that all units have taken and not yet written.
+        m.d.comb += Value.cast(instruction).eq(bits)
+        counted = Signal()
+        m.d.sync += layers.eq(layers + counted - self.layer_done)
+        self._offer(m, instruction, pending, layers)
+
+        with m.FSM() as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE") & ~fsm.ongoing("HALT"))
+            with m.State("IDLE"):
+                m.d.sync += [address.eq(self.start_address), frames_left.eq(self.start_frames)]
+                with m.If(self.start):
+                    m.next = "FETCH"
+            with m.State("HALT"):
+                pass
+            with m.State("FETCH"):
+                # A word arrives one cycle after its address; what came before the first one has
+                # left the register when the last one enters it.
+                m.d.sync += bits.eq(Cat(bits[32:], read.data))
+                with m.If(word != INSTRUCTION_WORDS):
+                    m.d.sync += [word.eq(word + 1), address.eq(address + 1)]
+                with m.Else():
+                    m.d.sync += word.eq(0)
+                    m.next = "DECODE"
+            with m.State("DECODE"):
+                m.next = "DISPATCH"
+                with m.Switch(instruction.opcode):
+                    for opcode in (Opcode.CONV, Opcode.SEND, Opcode.RECEIVE):
+                        with m.Case(opcode):
+                            m.d.sync += pending.eq(
+                                Cat(opcode in opcodes for opcodes in UNITS.values()))
+                    with m.Case(Opcode.END):
+                        m.d.sync += [frames_left.eq(frames_left - 1),
+                                     address.eq(instruction.base)]
+                        with m.If(frames_left <= 1):
+                            m.next = "FINISH"
+                    with m.Default():
+                        m.d.comb += [self.stopped.eq(1),
+                                     self.status.eq(Status.ILLEGAL_INSTRUCTION)]
+                        m.next = "IDLE"
+                with m.If((instruction.opcode == Opcode.RECEIVE) & instruction.next
+                          & (frames_left <= 1)):
+                    m.d.sync += pending.eq(0)
+            with m.State("DISPATCH"):
+                with m.If(self.halt):
+                    m.next = "HALT"
+                with m.Elif(pending == 0):
+                    m.d.comb += counted.eq(instruction.opcode == Opcode.CONV)
+                    m.next = "FETCH"
+            with m.State("FINISH"):
+                with m.If(self.halt):
+                    m.next = "HALT"
+                with m.Elif(self.idle & (layers == 0)):
+                    m.d.comb += [self.stopped.eq(1), self.status.eq(Status.DONE)]
+                    m.next = "IDLE"
+        return m
+
+    def _offer(self, m, instruction, pending, layers):
+        """Offer the instruction to the units that have not taken it."""
+        written = ~instruction.wait | (layers == 0)
+        arrived = ~instruction.wait_input | self.frame_ready
+        gates = {"reader": written & arrived, "receiver": written}
+        for index, name in enumerate(UNITS):
+            port = getattr(self, name)
+            m.d.comb += [
+                port.payload.eq(instruction),
+                port.valid.eq(pending[index] & gates.get(name, 1) & ~self.halt),
+            ]
+            with m.If(port.valid & port.ready):
+                m.d.sync += pending[index].eq(0)
+        m.d.comb += self.frame_taken.eq(
+            self.reader.valid & self.reader.ready & instruction.wait_input)

@@ -10,16 +10,28 @@ from hdl.scan import ScanWrapper
 
 
 class Inverter(wiring.Component):
-    """Answers with the complement of ``i``'s payload, and with what it was given besides."""
+    """Each output bit answers to one input bit, and each input bit moves one output bit."""
 
     def __init__(self, width):
         super().__init__({"i": In(stream.Signature(data.ArrayLayout(signed(width), 2))),
-                          "o": Out(stream.Signature(2 * width, always_ready=True))})
+                          "o": Out(stream.Signature(2 * width))})
 
     def elaborate(self, _platform):
         m = Module()
         m.d.comb += [self.o.payload.eq(~self.i.payload.as_value()), self.o.valid.eq(self.i.valid),
-                     self.i.ready.eq(1)]
+                     self.i.ready.eq(self.o.ready)]
+        return m
+
+
+class AlwaysReady(wiring.Component):
+    """Has a port that is a constant, which nothing can drive."""
+
+    i: In(stream.Signature(2))
+    o: Out(stream.Signature(2, always_ready=True))
+
+    def elaborate(self, _platform):
+        m = Module()
+        wiring.connect(m, wiring.flipped(self.i), wiring.flipped(self.o))
         return m
 
 
@@ -51,17 +63,23 @@ def responses(dut, stimulus):
 def test_every_input_bit_reaches_the_pin(width):
     """A one that walks through the chain flips the pin once at each input bit it passes."""
     dut = ScanWrapper(block=Inverter(width))
-    assert dut.inputs == 2 * width + 1
+    assert dut.inputs == 2 * width + 2
     quiet = responses(dut, [0] * 40)
     walking = responses(ScanWrapper(block=Inverter(width)), [1] + [0] * 39)
     flips = sum(a != b for a, b in zip(quiet, walking, strict=True))
     assert flips == dut.inputs
 
 
+def test_a_constant_port_is_left_alone():
+    dut = ScanWrapper(block=AlwaysReady())
+    assert (dut.inputs, dut.outputs) == (3, 4)
+    assert responses(dut, [0, 0, 0, 0]) != []
+
+
 def test_counts_its_own_cells():
-    """5 inputs; 6 outputs (payload, valid, ready), folded to 2 and then to 1."""
+    """6 inputs; 6 outputs (payload, valid, ready), folded to 2 and then to 1."""
     dut = ScanWrapper(block=Inverter(2))
-    assert (dut.inputs, dut.outputs, dut.registers, dut.gates) == (5, 6, 5 + 6 + 3, 3)
+    assert (dut.inputs, dut.outputs, dut.registers, dut.gates) == (6, 6, 6 + 6 + 3, 3)
 
 
 @pytest.mark.parametrize(("block", "error", "message"), [

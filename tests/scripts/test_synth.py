@@ -40,6 +40,8 @@ def test_ecp5_report(tmp_path):
     assert 1000 / (path["logic_ns"] + path["routing_ns"]) == pytest.approx(slowest, rel=0.01)
     assert report["fmax_mhz_routed"][path["seed"] - 1] == slowest
     assert_totals(report, "lfe5u-25f", lut="TRELLIS_COMB", ff="TRELLIS_FF", dsp="MULT18X18D")
+    log = (tmp_path / "yosys.log").read_text()
+    assert 0 < log.find("Executing SPLITNETS pass") < log.find("Executing ABC9_EXE pass")
     assert {path.name for path in tmp_path.iterdir()} == {
         "design.v", "netlist.json", "yosys.log", "nextpnr-1.log", "nextpnr-1.json",
         "nextpnr-2.log", "nextpnr-2.json"}

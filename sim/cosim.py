@@ -118,12 +118,17 @@ class Simulation:
         control.write_text("`verilator_config\n" + "".join(
             f'public_flat_rw -module "top" -var "{name}"\n' for name in names), encoding="utf-8")
         log = directory / "build.log"
-        with _tool_environment():
-            get_runner("verilator").build(
-                sources=[control, STREAM_FILES, source], hdl_toplevel="top", build_dir=directory,
-                always=True, timescale=("1ns", "1ps"), log_file=log,
-                build_args=["--no-public-flat-rw", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE",
-                            "-O3", "-CFLAGS", "-O2"])
+        try:
+            with _tool_environment():
+                get_runner("verilator").build(
+                    sources=[control, STREAM_FILES, source], hdl_toplevel="top",
+                    build_dir=directory, always=True, timescale=("1ns", "1ps"), log_file=log,
+                    build_args=["--no-public-flat-rw", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE",
+                                "-O3", "-CFLAGS", "-O2"])
+        except RuntimeError as error:
+            text = log.read_text(encoding="utf-8") if log.exists() else ""
+            reasons = [line.strip() for line in text.splitlines() if "rror" in line]
+            raise SimulationError(reasons[0] if reasons else f"{error}:\n{text}") from None
 
 
 @contextmanager

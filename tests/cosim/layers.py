@@ -1,5 +1,7 @@
 """Layers of every kind that the pipeline takes, drawn by Hypothesis or built to extremes."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -8,7 +10,6 @@ from golden.layer import ConvLayer
 __all__ = ["MULTIPLIER_ENDS", "bias_room", "extreme_layers", "layer_and_codes"]
 
 MULTIPLIER_ENDS = (-2**31 + 1, -2**30, -1, 0, 1, 2**30, 2**31 - 1)
-SUM_ENDS = (-2**31, 2**31 - 1)
 
 
 def bias_room(weight):
@@ -27,29 +28,32 @@ def codes_of(rng, pattern, shape, low, high):
     return rng.choice({"low": [low], "high": [high], "ends": [low, high]}[pattern], shape)
 
 
-def scales(rng, kind, weight):
-    """Multipliers and shifts of each channel.
+def scale_shift(rng, kind, sums, room):
+    """Bias, multiplier and shift of each channel, given its sums without a bias.
 
-    ``fitting`` spreads results over the codes, ``power`` does so with many exact ties, ``ends``
-    takes extremes of both, most of which saturate or vanish.
+    ``fitting`` spreads the results over the codes, ``ties`` does so with many exact ties, ``any``
+    takes what comes, and ``ends`` takes ends of everything, most of which saturate or vanish.
     """
-    channels = len(weight)
+    channels = len(room)
     if kind == "ends":
-        return rng.choice(MULTIPLIER_ENDS, channels), rng.choice([0, 1, 30, 31, 32, 61, 62],
-                                                                 channels)
+        return (rng.choice([-1, 0, 1], channels) * room, rng.choice(MULTIPLIER_ENDS, channels),
+                rng.choice([0, 1, 30, 31, 32, 61, 62], channels))
     if kind == "any":
-        return rng.integers(-2**31 + 1, 2**31, channels), rng.integers(0, 63, channels)
-    # A sum of random products is about 74² times the root of their number.
-    exponent = np.log2(74 * 74 * np.sqrt(weight[0].size) / 60)
+        return ((rng.uniform(-1, 1, channels) * room).astype(int),
+                rng.integers(-2**31 + 1, 2**31, channels), rng.integers(0, 63, channels))
+    sums = sums.swapaxes(0, 1).reshape(channels, -1)
+    spread = np.maximum(sums.std(axis=1), 40) * rng.uniform(0.7, 2, channels)
+    bias = np.clip(np.round(rng.normal(0, spread) - sums.mean(axis=1)), -room, room).astype(int)
     bits = rng.integers(1, 31, channels)
-    shift = np.clip(np.round(exponent + bits), 0, 62).astype(int)
-    magnitude = 1 << bits if kind == "power" else rng.integers(1 << bits, 2 << bits)
-    return rng.choice([-1, 1], channels) * magnitude, shift
+    magnitude = 1 << bits if kind == "ties" else rng.integers(1 << bits, 2 << bits)
+    shift = np.clip(np.round(np.log2(magnitude * spread / 60)), 0, 62).astype(int)
+    return bias, rng.choice([-1, 1], channels) * magnitude, shift
 
 
 @st.composite
-def layer_and_codes(draw, *, macs, depth=2000):
+def layer_and_codes(draw, *, macs, depth):
     """A layer and its input, of at most about ``macs`` MACs and ``depth`` of them in a sum."""
+    depth = draw(st.sampled_from([min(depth, most) for most in (16, 60, 200, 2000)]))
     group = draw(st.sampled_from([1, 1, 1, 2, 5, "depthwise"]))
     kernel = draw(st.integers(1, 7)), draw(st.integers(1, 5))
     group_inputs = 1 if group == "depthwise" else draw(
@@ -76,43 +80,38 @@ def layer_and_codes(draw, *, macs, depth=2000):
                                                 + stride[-1] * side - 1))))
 
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    patterns = st.sampled_from(["random", "random", "low", "high", "ends"])
+    patterns = st.sampled_from(["random"] * 5 + ["low", "high", "ends"])
     input_unsigned, output_unsigned = draw(st.booleans()), draw(st.booleans())
+    low, high = limits(output_unsigned)
     weight = codes_of(rng, draw(patterns), (group * group_outputs, group_inputs, *kernel),
                       -128, 127)
-    room = bias_room(weight)
-    bias = draw(st.sampled_from([0, 2**-18, 1])) * rng.uniform(-1, 1, len(weight)) * room
-    multiplier, shift = scales(rng, draw(st.sampled_from(["fitting", "power", "ends", "any"])),
-                               weight)
-    low, high = limits(output_unsigned)
     codes = codes_of(rng, draw(patterns), (frames, group * group_inputs, *size),
-                     *limits(input_unsigned))
-    return ConvLayer(
-        name="drawn", weight=weight, bias=bias.astype(np.int64), multiplier=multiplier,
-        shift=shift, rounding=draw(st.sampled_from(["half_even", "tflite", "half_up"])),
+                     *limits(input_unsigned)).astype(np.uint8 if input_unsigned else np.int8)
+    zero = np.zeros(len(weight), int)
+    layer = ConvLayer(
+        name="drawn", weight=weight, bias=zero, multiplier=zero, shift=zero,
+        rounding=draw(st.sampled_from(["half_even", "tflite", "half_up"])),
         stride=tuple(stride), dilation=tuple(dilation), group=group,
         padding=(padding[0][0], padding[1][0], padding[0][1], padding[1][1]),
         input_zero_point=draw(st.sampled_from([*limits(input_unsigned), 3])),
-        output_zero_point=draw(st.sampled_from([low, high, 5])),
+        output_zero_point=draw(st.sampled_from([low, high, *[(low + high) // 2] * 3])),
         input_unsigned=input_unsigned, output_unsigned=output_unsigned,
-        low=draw(st.sampled_from([low, 5])), high=draw(st.sampled_from([high, 90])),
-    ), codes.astype(np.uint8 if input_unsigned else np.int8)
+        low=draw(st.sampled_from([low, low, 5])), high=draw(st.sampled_from([high, high, 90])))
+    kind = draw(st.sampled_from(["fitting", "fitting", "ties", "ties", "any", "ends"]))
+    bias, multiplier, shift = scale_shift(rng, kind, layer.accumulate(codes), bias_room(weight))
+    return replace(layer, bias=bias, multiplier=multiplier, shift=shift), codes
 
 
 def extreme_layers(rng):
     """Yield layers that reach the ends of everything, and inputs."""
-    every_shift = np.arange(63)
     for rounding in ("half_even", "tflite", "half_up"):
         # Sums at both ends of int32, every shift, multipliers at both ends.
         weight = np.full((63, 2, 1, 1), -128)
-        for sign in (-1, 1):
-            codes = np.array([-128, 127], np.int8).repeat(2).reshape(2, 2, 1, 1)
-            end = SUM_ENDS[sign > 0] - (weight[0].sum() * codes[:, 0, 0, 0].astype(int)).max() \
-                if sign > 0 else SUM_ENDS[0] - (weight[0].sum()
-                                                * codes[:, 0, 0, 0].astype(int)).min()
-            yield ConvLayer(name="ends", weight=weight, bias=np.full(63, end),
-                            multiplier=rng.choice(MULTIPLIER_ENDS, 63), shift=every_shift,
-                            rounding=rounding, output_zero_point=-sign), codes
+        codes = np.array([-128, 127], np.int8).repeat(2).reshape(2, 2, 1, 1)
+        for bias in (2**31 - 1 - 2 * 128 * 128, -2**31 + 2 * 128 * 127):
+            yield ConvLayer(name="ends", weight=weight, bias=np.full(63, bias),
+                            multiplier=rng.choice(MULTIPLIER_ENDS, 63), shift=np.arange(63),
+                            rounding=rounding, output_zero_point=1), codes
         # Every operand at its end, the zero point at the other.
         for zero in (0, 255):
             weight = rng.choice([-128, 127], (9, 3, 3, 3))

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_lanes, check_range
 from .layouts import OPERAND_WIDTH, Tags
-from .multiplier import PortableMultiplier
+from .multiplier import LutMultiplier, PortableMultiplier
 
 __all__ = ["ProcessingElement", "SystolicArray"]
 
@@ -108,6 +108,8 @@ class SystolicArray(wiring.Component):
         Columns from one entry of the activations to the next.
     accumulator_width, multiplier
         As for :class:`ProcessingElement`.
+    lut_rows : :class:`int`, 0 to ``rows``
+        The last rows, where a device is short of DSP blocks: these multiply in the fabric.
 
     Members
     -------
@@ -123,7 +125,7 @@ class SystolicArray(wiring.Component):
     """
 
     def __init__(self, *, rows, columns, lanes, accumulator_width=32,
-                 multiplier=PortableMultiplier):
+                 multiplier=PortableMultiplier, lut_rows=0):
         check_range("Rows", rows, 1, 64)
         check_range("Columns", columns, 1, 64)
         check_lanes(lanes, columns)
@@ -132,7 +134,9 @@ class SystolicArray(wiring.Component):
         self.columns = columns
         self.lanes = lanes
         self.accumulator_width = accumulator_width
+        check_range("LUT rows", lut_rows, 0, rows)
         self.multiplier = multiplier
+        self.lut_rows = lut_rows
         self.LATENCY = multiplier.LATENCY + 1
         super().__init__({
             "x": In(data.ArrayLayout(signed(OPERAND_WIDTH), rows)),
@@ -162,8 +166,9 @@ class SystolicArray(wiring.Component):
         return m
 
     def _element(self, m, row, column):
+        in_fabric = row >= self.rows - self.lut_rows
         element = ProcessingElement(accumulator_width=self.accumulator_width,
-                                    multiplier=self.multiplier)
+                                    multiplier=LutMultiplier if in_fabric else self.multiplier)
         m.submodules[f"pe_{row}_{column}"] = element
         return element
 

@@ -32,6 +32,8 @@ class Configuration:
         Channels in an activation word; a row takes that many cycles to shift one word out.
     multiplier : str
         One of :data:`MULTIPLIERS`.
+    lut_rows : int, 0 to ``rows``
+        So many rows, the last ones, multiply in the fabric whatever ``multiplier`` says.
     lane_interval : int, a divisor of 32
         Cycles that a lane spends on one result. 1: four 18-bit products at once. More: a
         digit-serial product of ``32 // lane_interval`` bits a cycle, without DSP blocks.
@@ -60,6 +62,7 @@ class Configuration:
     lanes: int
     channels: int
     multiplier: str = "portable"
+    lut_rows: int = 0
     lane_interval: int = 1
     accumulator_width: int = 32
     activation_words: int = 4096
@@ -77,6 +80,7 @@ class Configuration:
         self._require("columns", 1, 64)
         self._require("lanes", 1, self.columns)
         self._require("channels", self.rows, 64)
+        self._require("lut_rows", 0, self.rows)
         self._require("accumulator_width", 18, 32)
         for memory in ("activation_words", "weight_words", "coefficient_words", "program_words"):
             self._require(memory, 16, 65536)
@@ -118,14 +122,16 @@ class Configuration:
 CONFIGURATIONS = {config.name: config for config in (
     Configuration(name="tiny", device="ice40up5k", rows=2, columns=2, lanes=1, channels=2,
                   multiplier="lut", lane_interval=8),
+    # Half of the elements in the 8 DSP blocks. Sums of up to 512 products fit 24 bits.
     Configuration(name="icebreaker", device="ice40up5k", rows=4, columns=4, lanes=1, channels=4,
-                  multiplier="lut", lane_interval=8),
+                  lut_rows=2, lane_interval=8, accumulator_width=24),
     Configuration(name="ecp5-25f", device="lfe5u-25f", rows=8, columns=8, lanes=4, channels=8,
                   multiplier="lut"),
     Configuration(name="ecp5-85f", device="lfe5u-85f", rows=8, columns=16, lanes=4, channels=8),
     Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=4, channels=8),
+    # 128 elements and the lanes have DSP blocks, of which there are 156.
     Configuration(name="ecp5-85f-16x16", device="lfe5u-85f", rows=16, columns=16, lanes=4,
-                  channels=16, multiplier="lut"),
+                  channels=16, lut_rows=8),
 )}
 
 

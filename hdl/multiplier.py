@@ -12,9 +12,9 @@ __all__ = ["LutMultiplier", "Multiplier", "PortableMultiplier", "multiplier_clas
 class Multiplier(wiring.Component):
     """Signed product ``p = x * w``.
 
-    Free-running: the product of a cycle's operands appears :attr:`LATENCY` cycles later. The
-    first of these registers holds the operands, as the element around it does when it hands them
-    on; synthesis makes one of the two.
+    Free-running: the product of a cycle's operands appears :attr:`LATENCY` cycles later, the same
+    for all kinds, so that one array may mix them. The first of these registers holds the
+    operands, as the element around it does when it hands them on; synthesis makes one of the two.
 
     Members
     -------
@@ -24,7 +24,7 @@ class Multiplier(wiring.Component):
         Product; it fits also for -128 · -128.
     """
 
-    LATENCY: int
+    LATENCY = 3
 
     def __init__(self):
         super().__init__({
@@ -40,22 +40,21 @@ class Multiplier(wiring.Component):
 
 
 class PortableMultiplier(Multiplier):
-    """A ``*`` between registers, for synthesis to map as the device allows."""
+    """A ``*`` between registers, for synthesis to map as the device allows.
 
-    LATENCY = 2
+    Two registers follow the product: one for the DSP block to absorb or sit beside, and one on
+    the way to the accumulator, which frees the placer to keep that beside its carry chain.
+    """
 
     def elaborate(self, platform):
         m = Module()
-        product = Signal.like(self.p, reset_less=True)
-        m.d.sync += product.eq(self._registered(m, self.x) * self._registered(m, self.w))
-        m.d.comb += self.p.eq(product)
+        product = self._registered(m, self.x) * self._registered(m, self.w)
+        m.d.comb += self.p.eq(self._registered(m, self._registered(m, product)))
         return m
 
 
 class LutMultiplier(Multiplier):
     """Adders over pairs of weight bits, which stay in the fabric of any device."""
-
-    LATENCY = 3
 
     def elaborate(self, platform):
         m = Module()

@@ -80,7 +80,7 @@ class ConvPipeline(wiring.Component):
         m.submodules.array = array = SystolicArray(
             rows=config.rows, columns=config.columns, lanes=config.lanes,
             accumulator_width=config.accumulator_width,
-            multiplier=multiplier_class(config.multiplier))
+            multiplier=multiplier_class(config.multiplier), lut_rows=config.lut_rows)
         m.submodules.issuer = issuer = StepIssuer(channels=config.channels)
         m.submodules.drain = drain = DrainController(
             rows=config.rows, slots=config.slots, interval=config.lane_interval)

@@ -118,27 +118,25 @@ class DigitSerialProduct(WideProduct):
         step = Signal(self.latency)
         m.d.sync += step.eq(Cat(self.valid, step[:-1]))
 
-        # Stage 1: the multiple of `a` for the next digit; the topmost bit of `b` counts negative.
-        operand = Mux(self.valid, self.a, a)
-        digits = Mux(self.valid, self.b, b)[:self.digit]
-        top = step[-3]
-        multiple = sum((Mux(digits[bit], operand, 0) << bit for bit in range(self.digit - 1)),
-                       C(0, signed(1)))
-        top_multiple = Mux(digits[-1], operand, 0) << (self.digit - 1)
-        term = Signal(signed(width + self.digit), reset_less=True)
-        m.d.sync += [
-            term.eq(Mux(top, multiple - top_multiple, multiple + top_multiple)),
-            b.eq(Mux(self.valid, self.b, b) >> self.digit),
-        ]
+        # Stage 1: hold the operands; `b` moves on to its next digit.
+        m.d.sync += b.eq(Mux(self.valid, self.b, b >> self.digit))
         with m.If(self.valid):
             m.d.sync += a.eq(self.a)
 
-        # Stage 2: add it to the upper half, and move a finished digit into the lower half.
+        # Stage 2: the multiple of `a` for the digit; the topmost bit of `b` counts negative.
+        multiple = sum((Mux(b[bit], a, 0) << bit for bit in range(self.digit - 1)),
+                       C(0, signed(1)))
+        top_multiple = Mux(b[self.digit - 1], a, 0) << (self.digit - 1)
+        top = step[self.interval - 1]
+        term = Signal(signed(width + self.digit), reset_less=True)
+        m.d.sync += term.eq(multiple + Mux(top, -top_multiple, top_multiple))
+
+        # Stage 3: add it to the upper half, and move a finished digit into the lower half.
         upper = Signal(signed(width), reset_less=True)
         lower = Signal(width, reset_less=True)
         total = Signal(signed(width + self.digit + 1))
         m.d.comb += [
-            total.eq(Mux(step[0], 0, upper) + term),
+            total.eq(Mux(step[1], 0, upper) + term),
             self.o_valid.eq(step[-1]),
             self.p.eq(Cat(lower, upper).as_signed()),
             self.o_side.eq(side),
@@ -147,18 +145,19 @@ class DigitSerialProduct(WideProduct):
             upper.eq(total >> self.digit),
             lower.eq(Cat(lower[self.digit:], total[:self.digit])),
         ]
+        # The next token's side may enter while this one's is still to come out.
         held = Signal(self.side_shape, reset_less=True)
         with m.If(self.valid):
             m.d.sync += held.eq(self.side)
-        with m.If(step[-2]):
+        with m.If(step[self.interval - 1]):
             m.d.sync += side.eq(held)
         return m
 
 
 def product_latency(interval):
     """Return the latency of the product that accepts a token every ``interval`` cycles."""
-    # Digit by digit: one cycle for the first multiple, one for each sum.
-    return PipelinedProduct.latency if interval == 1 else interval + 1
+    # Digit by digit: a cycle to hold the operands, one for the first multiple, one for each sum.
+    return PipelinedProduct.latency if interval == 1 else interval + 2
 
 
 def product_for(interval, *, side):

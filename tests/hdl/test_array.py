@@ -134,7 +134,7 @@ def test_array_keeps_the_accumulator_width(width):
 
 
 @pytest.mark.parametrize(("multiplier", "element", "array"), [
-    (PortableMultiplier, 2, 3), (LutMultiplier, 3, 4)])
+    (PortableMultiplier, 3, 4), (LutMultiplier, 3, 4)])
 def test_latencies_follow_from_the_multiplier(multiplier, element, array):
     assert element == ProcessingElement(multiplier=multiplier).LATENCY
     assert array == SystolicArray(rows=1, columns=1, lanes=1, multiplier=multiplier).LATENCY

@@ -98,7 +98,7 @@ def test_file_can_name_itself(tmp_path):
 @pytest.mark.parametrize(("text", "error", "message"), [
     ("rows = ", ValueError, "not a TOML file: "),
     (TEXT + "speed = 6\n", ValueError, "unknown key 'speed'; keys: name, device, rows, columns, "
-                                       "lanes, channels, multiplier, lane_interval, "),
+                                       "lanes, channels, multiplier, lut_rows, lane_interval, "),
     (TEXT.replace("rows = 2", "rows = 4"), ValueError,
      "Configuration channels must be 4 to 64, not 3"),
     (TEXT.replace("rows = 2", 'rows = "2"'), TypeError,

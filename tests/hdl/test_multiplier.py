@@ -21,6 +21,6 @@ def test_multiplies_all_operands_at_its_latency(kind):
     np.testing.assert_array_equal(np.array(products)[dut.LATENCY:, 0], x * w)
 
 
-@pytest.mark.parametrize(("kind", "latency"), [("portable", 2), ("lut", 3)])
+@pytest.mark.parametrize(("kind", "latency"), [("portable", 3), ("lut", 3)])
 def test_publishes_its_latency(kind, latency):
     assert latency == multiplier_class(kind).LATENCY

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Configuration
-from .isa import Destination, Status
+from .isa import ADDRESS_WIDTH, Destination, Status
 from .layouts import OPERAND_WIDTH
 from .memories import ActivationMemory
 from .operands import CoefficientReader, StoredCoefficients, TileWriter, WeightReader
@@ -40,6 +40,13 @@ class Engine(wiring.Component):
         Packets (:class:`hdl.isa.Destination`).
     o : ``Out(stream.Signature(Beat()))``
         Words of the SEND instructions, each of which ends with ``last``.
+    start, start_address, start_frames : ``In``
+        Run the program at that address for so many frames, as a START packet does.
+    refused : ``Out(1)``
+        The start is not granted in this cycle, and nothing comes of it: a program runs, has
+        stopped with a fault, or is to run for no frame; or a memory is being filled.
+    loading : ``Out(1)``
+        A packet that fills a memory, or is a START, is under way.
     reset : ``In(1)``
         Stop and forget all but the contents of the memories.
     busy : ``Out(1)``
@@ -58,6 +65,11 @@ class Engine(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(Beat())),
             "o": Out(stream.Signature(Beat())),
+            "start": In(1),
+            "start_address": In(ADDRESS_WIDTH),
+            "start_frames": In(32),
+            "refused": Out(1),
+            "loading": Out(1),
             "reset": In(1),
             "busy": Out(1),
             "status": Out(4),
@@ -86,6 +98,7 @@ class Engine(wiring.Component):
             self.layer_done.eq(units["writer"].done),
             self.busy.eq(sequencer.busy),
         ]
+        self._starting(m, units["receiver"], sequencer)
         self._status(m, **{name: units[name] for name in (
             "receiver", "sequencer", "reader", "writer")})
         return m
@@ -147,9 +160,6 @@ class Engine(wiring.Component):
             memory.write.eq(writer.write),
             memory.write_en.eq(writer.write_en),
             receiver.busy.eq(sequencer.busy),
-            sequencer.start.eq(receiver.start & (self.status <= Status.DONE)),
-            sequencer.start_address.eq(receiver.address),
-            sequencer.start_frames.eq(receiver.frames),
             sequencer.frame_ready.eq(frame_ready),
         ]
         with m.If(~writer.write_en):
@@ -164,6 +174,18 @@ class Engine(wiring.Component):
             m.d.sync += frame_ready.eq(0)
         with m.Elif(receiver.frame_done):
             m.d.sync += frame_ready.eq(1)
+
+    def _starting(self, m, receiver, sequencer):
+        """By packet or by ``start``, which has to wait until packets before it have gone in."""
+        able = ~sequencer.busy & (self.status <= Status.DONE)
+        granted = self.start & able & ~receiver.loading & (self.start_frames != 0)
+        m.d.comb += [
+            self.loading.eq(receiver.loading),
+            self.refused.eq(self.start & ~granted),
+            sequencer.start.eq((receiver.start & able) | granted),
+            sequencer.start_address.eq(Mux(receiver.start, receiver.address, self.start_address)),
+            sequencer.start_frames.eq(Mux(receiver.start, receiver.frames, self.start_frames)),
+        ]
 
     def _status(self, m, *, receiver, sequencer, reader, writer):
         """Keep the first reason to stop; it halts the sequencer."""

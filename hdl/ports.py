@@ -49,6 +49,8 @@ class PacketReceiver(wiring.Component):
         The last word of a frame is written in this cycle.
     idle : ``Out(1)``
         No packet is under way and no frame is awaited.
+    loading : ``Out(1)``
+        A packet other than a frame begins or is under way.
     failed, status : ``Out``
         A packet is wrong in this cycle, and how (:class:`hdl.isa.Status`).
     """
@@ -67,6 +69,7 @@ class PacketReceiver(wiring.Component):
             "frames": Out(32),
             "frame_done": Out(1),
             "idle": Out(1),
+            "loading": Out(1),
             "failed": Out(1),
             "status": Out(4),
         })
@@ -107,9 +110,15 @@ class PacketReceiver(wiring.Component):
 
         header = self.i.payload
         with m.FSM() as fsm:
-            m.d.comb += self.idle.eq(fsm.ongoing("DESTINATION") & ~awaiting)
+            m.d.comb += [
+                self.idle.eq(fsm.ongoing("DESTINATION") & ~awaiting),
+                self.loading.eq(~is_frame & ~fsm.ongoing("FAILED")),
+            ]
             with m.State("DESTINATION"):
-                m.d.comb += self.i.ready.eq(~full)
+                m.d.comb += [
+                    self.i.ready.eq(~full),
+                    self.loading.eq(self.i.valid & (header.data[:4] != Destination.FRAME)),
+                ]
                 m.d.sync += [destination.eq(header.data[:4]), self.address.eq(header.data[16:]),
                              beat.eq(0)]
                 with m.If(self.i.valid & ~full):

@@ -1,0 +1,134 @@
+"""Control: the engine's registers, with their counters and interrupts."""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Configuration
+from .isa import ADDRESS_WIDTH, Status
+from .registerbank import RegisterBank, RegisterBus
+from .registers import IDENTITY, REGISTERS, VERSION
+
+__all__ = ["EngineControl"]
+
+
+class EngineControl(wiring.Component):
+    """What :data:`hdl.registers.REGISTERS` says, between a register bus and an engine.
+
+    The counters begin at zero whenever ``busy`` rises, and keep their values when it falls.
+
+    Parameters
+    ----------
+    config : :class:`hdl.config.Configuration`
+
+    Members
+    -------
+    bus : ``In(RegisterBus())``
+    start, start_address, start_frames : ``Out``
+        As of :class:`hdl.engine.Engine`.
+    refused : ``In(1)``
+        The engine does not grant the start in this cycle.
+    reset : ``Out(1)``
+        Soft reset.
+    discard : ``Out(1)``
+        Input packets are to be dropped.
+    busy, loading, closing : ``In(1)``
+        As the register STATUS has them.
+    status : ``In(4)``
+        Why the engine stopped (:class:`hdl.isa.Status`).
+    layer_done, frame_done : ``In(1)``
+        A layer's results are written; an output packet's last beat is taken.
+    irq : ``Out(1)``
+        An enabled interrupt is pending.
+    """
+
+    def __init__(self, config):
+        if not isinstance(config, Configuration):
+            raise TypeError(f"Configuration must be a Configuration, not {config!r}")
+        self.config = config
+        super().__init__({
+            "bus": In(RegisterBus()),
+            "start": Out(1),
+            "start_address": Out(ADDRESS_WIDTH),
+            "start_frames": Out(32),
+            "refused": In(1),
+            "reset": Out(1),
+            "discard": Out(1),
+            "busy": In(1),
+            "loading": In(1),
+            "closing": In(1),
+            "status": In(4),
+            "layer_done": In(1),
+            "frame_done": In(1),
+            "irq": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.bank = bank = RegisterBank(REGISTERS)
+        wiring.connect(m, wiring.flipped(self.bus), bank.bus)
+        self._constants(m, bank)
+        m.d.comb += [
+            # A reset in the same write comes first, and a start has to wait until it is over.
+            self.start.eq(bank.control_start & ~bank.control_reset),
+            self.start_address.eq(bank.start_address_address),
+            self.start_frames.eq(bank.start_frames_frames),
+            self.reset.eq(bank.control_reset),
+            self.discard.eq(bank.control_discard),
+            bank.status_busy.eq(self.busy),
+            bank.status_loading.eq(self.loading),
+            bank.status_closing.eq(self.closing),
+            bank.status_code.eq(self.status),
+        ]
+
+        was_busy = Signal()
+        m.d.sync += was_busy.eq(self.busy)
+        began = self.busy & ~was_busy
+        self._counters(m, bank, began)
+        with m.If(bank.control_start & (bank.control_reset | self.refused)):
+            m.d.sync += bank.status_refused.eq(1)
+        with m.Elif(began | bank.control_reset):
+            m.d.sync += bank.status_refused.eq(0)
+
+        # A fault can follow the end of a program without another in between.
+        status = Signal.like(self.status)
+        m.d.sync += [
+            status.eq(self.status),
+            self.irq.eq((bank.interrupt_pending_stopped & bank.interrupt_enable_stopped)
+                        | (bank.interrupt_pending_frame & bank.interrupt_enable_frame)),
+        ]
+        m.d.comb += [
+            bank.interrupt_pending_stopped_set.eq(
+                (self.status != status) & (self.status != Status.NONE)),
+            bank.interrupt_pending_frame_set.eq(self.frame_done),
+        ]
+        return m
+
+    def _constants(self, m, bank):
+        config = self.config
+        major, minor, patch = VERSION
+        for name, value in {
+            "id_id": IDENTITY,
+            "version_major": major, "version_minor": minor, "version_patch": patch,
+            "array_rows": config.rows, "array_columns": config.columns,
+            "array_lanes": config.lanes, "array_channels": config.channels,
+            "activation_memory_words": config.activation_words,
+            "weight_memory_words": config.weight_words,
+            "coefficient_memory_words": config.coefficient_words,
+            "program_memory_words": config.program_words,
+        }.items():
+            m.d.comb += getattr(bank, name).eq(value)
+
+    def _counters(self, m, bank, began):
+        """``began`` tells the first cycle of a program, which the counters count already."""
+        cycles = Signal(64)
+        with m.If(began):
+            m.d.sync += cycles.eq(1)
+        with m.Elif(self.busy):
+            m.d.sync += cycles.eq(cycles + 1)
+        m.d.comb += bank.cycles_low_cycles.eq(cycles)
+        with m.If(bank.cycles_low_taken):
+            m.d.sync += bank.cycles_high_cycles.eq(cycles[32:])
+        for counter, event in ((bank.layers_done, self.layer_done),
+                               (bank.frames_finished, self.frame_done)):
+            m.d.sync += counter.eq(Mux(began, 0, counter) + event)

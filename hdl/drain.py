@@ -38,7 +38,7 @@ class DrainController(wiring.Component):
         Rows of the array.
     slots : :class:`int`, 1 to 64
         Groups of results in a row.
-    interval : :class:`int`, 1 to 32
+    interval : :class:`int`, 1 to 32, a power of two
         Cycles that a lane spends on a result.
 
     Members
@@ -59,6 +59,8 @@ class DrainController(wiring.Component):
         check_range("Rows", rows, 1, 64)
         check_range("Slots", slots, 1, 64)
         check_range("Interval", interval, 1, 32)
+        if interval & (interval - 1):
+            raise ValueError(f"Interval must be a power of two, not {interval}")
         self.rows = rows
         self.slots = slots
         self.interval = interval
@@ -81,35 +83,36 @@ class DrainController(wiring.Component):
 
         draining = Signal()
         row = Signal(range(max(2, self.rows)))
-        slot = Signal(range(self.slots + 1))    # `slots` while a short row waits for its end.
-        wait = Signal(range(max(2, self.interval)))
-        cycle = Signal(range(max(2, row_cycles)))
+        cycle = Signal(range(max(2, row_cycles)))       # Of the row.
+        # What the counters say, known from the cycle in which they come to say it: whether the
+        # next tile may begin hangs on it.
+        at_slot = Signal(init=1)
+        last_cycle = Signal(init=row_cycles == 1)
+        last_row = Signal(init=self.rows == 1)
 
-        at_slot = Signal()
-        advance = Signal()
-        row_done = Signal()
-        done = Signal()
+        advance = draining & (~at_slot | self.credit)
+        row_done = advance & last_cycle
+        done = row_done & last_row
+        interval_bits = self.interval.bit_length() - 1
         m.d.comb += [
-            at_slot.eq((wait == 0) & (slot != self.slots)),
-            advance.eq(draining & (~at_slot | self.credit)),
-            row_done.eq(advance & (cycle == row_cycles - 1)),
-            done.eq(row_done & (row == self.rows - 1)),
             self.valid.eq(draining & at_slot & self.credit),
-            self.token.slot.eq(slot),
-            self.shift.eq(row_done & ~done),
+            self.token.slot.eq(cycle >> interval_bits),
+            self.shift.eq(row_done & ~last_row),
             self.capture.eq(self.finished & (~draining | done) & (~self.renew | self.set_ready)),
         ]
+        next_cycle = Mux(last_cycle, 0, cycle + 1)[:len(cycle)]
+        next_row = Mux(last_row, 0, row + 1)[:len(row)]
         with m.If(advance):
             m.d.sync += [
-                cycle.eq(cycle + 1),
-                wait.eq(Mux(wait == self.interval - 1, 0, wait + 1)),
+                cycle.eq(next_cycle),
+                last_cycle.eq(next_cycle == row_cycles - 1),
+                at_slot.eq((next_cycle[:interval_bits] == 0)
+                           & (next_cycle < self.slots * self.interval)),
             ]
-            with m.If(wait == self.interval - 1):
-                m.d.sync += slot.eq(Mux(slot == self.slots, slot, slot + 1))
         with m.If(row_done):
-            m.d.sync += [cycle.eq(0), wait.eq(0), slot.eq(0), row.eq(row + 1)]
-        with m.If(done):
-            m.d.sync += [row.eq(0), draining.eq(0)]
+            m.d.sync += [row.eq(next_row), last_row.eq(next_row == self.rows - 1)]
         with m.If(self.capture):
             m.d.sync += [draining.eq(1), self.token.bank.eq(self.token.bank ^ self.renew)]
+        with m.Elif(done):
+            m.d.sync += draining.eq(0)
         return m

@@ -11,7 +11,7 @@ from .drain import DrainController, SlotToken
 from .feeder import RowFeeder, WeightFeeder
 from .fifo import StreamBuffer
 from .issue import StepIssuer
-from .layouts import OPERAND_WIDTH, Coefficients, Tile
+from .layouts import OPERAND_WIDTH, Coefficients, Tags, Tile
 from .multiplier import multiplier_class
 from .scaleshift import ScaleShift
 
@@ -86,7 +86,8 @@ class ConvPipeline(wiring.Component):
             rows=config.rows, slots=config.slots, interval=config.lane_interval)
         # The last lane reads a coefficient this long after its result was told to leave.
         m.submodules.bank = bank = CoefficientBank(
-            columns=config.columns, lanes=config.lanes, read_delay=array.LATENCY + config.lanes)
+            columns=config.columns, lanes=config.lanes,
+            read_delay=array.LATENCY + config.lanes + 1)
 
         wiring.connect(m, wiring.flipped(self.tiles), issuer.tiles)
         wiring.connect(m, wiring.flipped(self.coefficients), bank.channels)
@@ -98,10 +99,14 @@ class ConvPipeline(wiring.Component):
             issuer.capture.eq(drain.capture),
             bank.take.eq(drain.capture & issuer.renew),
         ]
+        # What control decides happens one cycle later, so that no decision has to travel far in
+        # the cycle in which it is made; tags meet the operands behind the feeders' registers.
+        tags = Signal(Tags())
         m.d.sync += [
-            array.tags.first.eq(issuer.first),
-            array.tags.capture.eq(drain.capture),
-            array.tags.shift.eq(drain.shift),
+            tags.first.eq(issuer.first),
+            tags.capture.eq(drain.capture),
+            tags.shift.eq(drain.shift),
+            array.tags.eq(tags),
         ]
         self._lanes(m, array, drain, bank)
         return m
@@ -120,20 +125,28 @@ class ConvPipeline(wiring.Component):
         wiring.connect(m, wiring.flipped(self.activations), activations.i)
         wiring.connect(m, wiring.flipped(self.weights), weights.i)
 
+        start, active, unsigned = Signal(), Signal(), Signal()
+        m.d.sync += [
+            start.eq(issuer.start), active.eq(issuer.active), unsigned.eq(issuer.unsigned)]
         rows_left = Signal(range(config.rows + 1))     # Words of this step still to be taken.
-        with m.If(issuer.start):
+        with m.If(start):
             m.d.sync += rows_left.eq(config.rows - 1)
         with m.Elif(rows_left != 0):
             m.d.sync += rows_left.eq(rows_left - 1)
+
+        def ready(buffer, needed):
+            # What the step before takes in this cycle is not there any more.
+            there = (buffer.level > needed) | ((buffer.level == needed) & ~buffer.o.ready)
+            return buffer.o.valid & there
+
         m.d.comb += [
-            issuer.operands_ready.eq(
-                activations.o.valid & (activations.level >= config.rows)
-                & weights.o.valid & (weights.level >= config.channels)),
-            activations.o.ready.eq(issuer.start | (rows_left != 0)),
-            weights.o.ready.eq(issuer.active),
-            rows.start.eq(issuer.start),
+            issuer.operands_ready.eq(ready(activations, config.rows)
+                                     & ready(weights, config.channels)),
+            activations.o.ready.eq(start | (rows_left != 0)),
+            weights.o.ready.eq(active),
+            rows.start.eq(start),
             rows.word.eq(activations.o.payload),
-            rows.unsigned.eq(issuer.unsigned),
+            rows.unsigned.eq(unsigned),
             columns.word.eq(weights.o.payload),
             array.x.eq(rows.x),
             array.w.eq(columns.w),
@@ -144,7 +157,7 @@ class ConvPipeline(wiring.Component):
         config = self.config
         token_shape = data.StructLayout({"valid": 1, "token": SlotToken(slots=config.slots)})
         token = Signal(token_shape)
-        m.d.comb += [token.valid.eq(drain.valid), token.token.eq(drain.token)]
+        m.d.sync += [token.valid.eq(drain.valid), token.token.eq(drain.token)]
         for stage in range(array.LATENCY + config.lanes - 1):
             if stage >= array.LATENCY:
                 self._lane(m, stage - array.LATENCY, token, array, bank)
@@ -155,7 +168,7 @@ class ConvPipeline(wiring.Component):
 
         # Every group of results that is told to leave has its place in the buffer. Two more than
         # are on their way at full rate, so that returning room is counted in time.
-        depth = max(4, -(-(array.LATENCY + config.lanes + last.latency + 4)
+        depth = max(4, -(-(array.LATENCY + config.lanes + last.latency + 5)
                          // config.lane_interval))
         m.submodules.outputs = outputs = StreamBuffer(self.outputs.payload.shape(), depth=depth)
         room = Signal(range(depth + 1), init=depth)

@@ -20,7 +20,7 @@ CONFIGURATIONS = {config.name: config for config in (
     configuration("2x3 by 1 lane", 2, 3, 1, 2),
     configuration("2x3 by 3 lanes", 2, 3, 3, 2),
     load("tiny"),
-    configuration("4x4", 4, 4, 2, 4),
+    configuration("4x4", 4, 4, 2, 4, lut_rows=1),
     load("ecp5-85f"),
     configuration("3x2 of 7 channels", 3, 2, 2, 7, multiplier="lut"),
     configuration("narrow and slow", 4, 4, 2, 4, accumulator_width=24, lane_interval=4),

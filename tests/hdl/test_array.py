@@ -110,6 +110,18 @@ def test_array_multiplies_matrices(multiplier, rows, columns, lanes, spacing):
                 assert seen[cycle][column] == sums[row, column], (captured, row, column)
 
 
+@pytest.mark.parametrize("lut_rows", [1, 2, 3])
+def test_rows_may_multiply_in_different_ways(lut_rows):
+    """All kinds of multipliers have one latency, so the skew is the same in a mixed array."""
+    rng = np.random.default_rng(lut_rows)
+    dut = SystolicArray(rows=3, columns=2, lanes=1, lut_rows=lut_rows)
+    stimulus, tiles = tile_stimulus(rng, dut, [6, 7, 9], spacing=2)
+    seen = [row[0] for row in trace(dut, stimulus, ["results"])]
+    for captured, sums in tiles:
+        for row, column in np.ndindex(3, 2):
+            assert seen[captured + 2 * row + dut.LATENCY][column] == sums[row, column]
+
+
 def test_single_row_captures_every_cycle():
     """Nothing shifts in an array of one row, so tiles of one cycle are no special case."""
     rng = np.random.default_rng(5)
@@ -153,6 +165,8 @@ SIZE = {"rows": 2, "columns": 4, "lanes": 2}
     (SystolicArray, SIZE | {"columns": 65}, ValueError, r"^Columns must be 1 to 64, not 65$"),
     (SystolicArray, SIZE | {"lanes": 5}, ValueError, r"^Lanes must be 1 to 4, not 5$"),
     (SystolicArray, SIZE | {"lanes": 3}, ValueError, r"^Lanes must divide columns \(4\), not 3$"),
+    (SystolicArray, SIZE | {"lut_rows": 3}, ValueError, r"^LUT rows must be 0 to 2, not 3$"),
+    (SystolicArray, SIZE | {"lut_rows": -1}, ValueError, r"^LUT rows must be 0 to 2, not -1$"),
     (SystolicArray, SIZE | {"accumulator_width": 33}, ValueError,
      r"^Accumulator width must be 18 to 32, not 33$"),
 ])

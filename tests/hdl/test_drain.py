@@ -118,6 +118,7 @@ def test_waits_for_a_set_only_if_it_wants_one():
     ({"rows": 65}, ValueError, r"^Rows must be 1 to 64, not 65$"),
     ({"slots": 0}, ValueError, r"^Slots must be 1 to 64, not 0$"),
     ({"interval": 33}, ValueError, r"^Interval must be 1 to 32, not 33$"),
+    ({"interval": 12}, ValueError, r"^Interval must be a power of two, not 12$"),
     ({"interval": 1.5}, TypeError, r"^Interval must be an integer, not 1\.5$"),
 ])
 def test_bad_parameters(kwargs, error, message):

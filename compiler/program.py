@@ -1,31 +1,22 @@
 """Code generation: a chain of layers becomes a program and the contents of the memories."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from compiler.layout import (
+    Plan,
+    Region,
+    plan_chain,
+    stored_coefficients,
+    unfold,
+    weight_words,
+)
 from golden.layer import ConvLayer
-from hdl.config import Configuration
-from hdl.isa import INSTRUCTION_WORDS, Opcode, assemble
-from hdl.layouts import Rounding
+from hdl.config import CONFIGURATIONS, Configuration
+from hdl.isa import FIELDS, INSTRUCTION_WORDS, TAP_SPAN, Opcode, assemble
 
-__all__ = ["Program", "Region", "compile_chain"]
-
-
-@dataclass(frozen=True)
-class Region:
-    """Where a tensor lies in activation memory: pixels in order, each of ``words`` words."""
-
-    base: int
-    channels: int
-    height: int
-    width: int
-    words: int
-
-    @property
-    def size(self):
-        """Words of activation memory."""
-        return self.height * self.width * self.words
+__all__ = ["Program", "compile_chain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +71,6 @@ class Program:
         return pixels.transpose(2, 0, 1).view(self.layers[-1].output_type)
 
 
-def unfold(layer, codes):
-    """Codes (C · kh · kw, Hout, Wout) under the kernel at every output pixel of ``layer``."""
-    _, _, height, width = layer.output_shape((1, *codes.shape))
-    top, left, bottom, right = layer.padding
-    padded = np.pad(codes, ((0, 0), (top, bottom), (left, right)),
-                    constant_values=layer.input_zero_point)
-    rows, columns = (np.arange(count)[:, None] * stride + np.arange(kernel) * dilation
-                     for count, stride, kernel, dilation in zip(
-                         (height, width), layer.stride, layer.weight.shape[2:], layer.dilation,
-                         strict=True))
-    windows = padded[:, rows[:, None, :, None], columns[None, :, None, :]]
-    return windows.transpose(0, 3, 4, 1, 2).reshape(-1, height, width)
-
-
 def compile_chain(layers, input_shape, config):
     """Return the :class:`Program` of a chain of layers.
 
@@ -112,84 +89,28 @@ def compile_chain(layers, input_shape, config):
     ValueError
         If something does not fit the configuration; the message says what, and by how much.
     """
-    layers = list(layers)
-    first, fold = layers[0], None
-    if first.group == 1 and _folds(first, config):
-        fold, input_shape = first, (first.weight[0].size,
-                                    *first.output_shape((1, *input_shape))[2:])
-        layers[0] = ConvLayer(**{
-            **vars(first), "weight": first.weight.reshape(len(first.weight), -1, 1, 1),
-            "stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)})
-
-    shapes = [tuple(input_shape)]
-    for layer in layers:
-        shapes.append(layer.output_shape((1, *shapes[-1]))[1:])
-    regions = _allocate(shapes, config)
+    plan = plan_chain(layers, input_shape, config)
+    _check_sums(plan)
+    _check_capacity(plan, layers, input_shape)
     weights, coefficients, convolutions, layer_of = [], [], [], []
-    for index, layer in enumerate(layers):
-        for block in _blocks(layer, config):
-            fields = _geometry(layer, regions[index], regions[index + 1], block, config)
-            fields |= {"weight_base": sum(map(len, weights)),
-                       "coefficient_base": len(coefficients)}
-            weights.append(_weight_words(layer, block, config))
-            coefficients += _stored_coefficients(layer, block, config)
-            fields |= {"wait": int(block.first == 0), "wait_input": int(not convolutions)}
-            convolutions.append(fields)
+    weight_base = 0
+    for index, layer in enumerate(plan.layers):
+        source, target = plan.regions[index], plan.regions[index + 1]
+        for number, block in enumerate(plan.blocks[index]):
+            convolutions.append({
+                **_geometry(layer, source, target, block, config),
+                "weight_base": weight_base, "coefficient_base": len(coefficients),
+                "wait": int(number == 0), "wait_input": int(not convolutions)})
+            _check_fields(f"Layer {layer.name}", convolutions[-1])
             layer_of.append(index)
-    program = Program(
-        config=config, layers=tuple(layers), regions=tuple(regions), fold=fold,
-        instructions=_program(convolutions, layer_of, regions, config.rows),
-        layer_of=tuple(layer_of),
-        weights=np.concatenate(weights), coefficients=tuple(coefficients))
-    _check_capacity(program)
-    return program
-
-
-def _folds(layer, config):
-    steps = layer.weight.shape[2] * layer.weight.shape[3] * -(-layer.weight.shape[1]
-                                                              // config.channels)
-    return -(-layer.weight[0].size // config.channels) < steps
-
-
-def _allocate(shapes, config):
-    """The frame has its own place; the other tensors alternate between two."""
-    regions = [Region(0, *shape, words=-(-shape[0] // config.channels)) for shape in shapes]
-    odd = regions[0].size
-    even = odd + max(region.size for region in regions[1::2])
-    return [replace(region, base=(even, odd)[index % 2] if index else 0)
-            for index, region in enumerate(regions)]
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Output channels that one instruction computes, and the input words that it reads."""
-
-    first: int      # Of the output channels.
-    blocks: int     # Of ``columns`` output channels.
-    word: int       # First input word.
-    words: int      # Input words of a tap.
-    step: int       # Input words from one block to the next.
-
-
-def _blocks(layer, config):
-    """Split a layer's output channels into instructions: one if the input words that they read
-    advance evenly, else one for each block."""
-    count = -(-len(layer.weight) // config.columns)
-    if layer.group == 1:
-        return [_Block(0, count, 0, -(-layer.weight.shape[1] // config.channels), 0)]
-    outputs, inputs = len(layer.weight) // layer.group, layer.weight.shape[1]
-    ranges = []
-    for block in range(count):
-        first = block * config.columns
-        last = min(first + config.columns, len(layer.weight)) - 1
-        start = first // outputs * inputs // config.channels
-        end = ((last // outputs + 1) * inputs - 1) // config.channels
-        ranges.append((start, end - start + 1))
-    steps = {later[0] - earlier[0] for earlier, later in zip(ranges, ranges[1:], strict=False)}
-    if len(steps | {0}) <= 2 and len({words for _, words in ranges}) == 1:
-        return [_Block(0, count, *ranges[0], step=max(steps, default=0))]
-    return [_Block(block * config.columns, 1, start, words, 0)
-            for block, (start, words) in enumerate(ranges)]
+            weights.append(weight_words(layer, block, config))
+            weight_base += len(weights[-1])
+            coefficients += stored_coefficients(layer, block, config)
+    return Program(
+        config=config, layers=plan.layers, regions=plan.regions, fold=plan.fold,
+        instructions=_program(convolutions, layer_of, plan.regions, config.rows),
+        layer_of=tuple(layer_of), weights=np.concatenate(weights),
+        coefficients=tuple(coefficients))
 
 
 def _geometry(layer, source, target, block, config):
@@ -199,19 +120,21 @@ def _geometry(layer, source, target, block, config):
     pixels = target.height * target.width
     parts = config.channels // config.lanes
     out_word, out_part = divmod(block.first, config.channels)
-    if out_part:
-        raise ValueError(f"Layer {layer.name}: a block of output channels must begin a word")
-    remaining = len(layer.weight) - block.first
-    groups = min(block.blocks * config.slots, -(-remaining // config.lanes))
-    # The last word of a pixel is written whole.
+    assert out_part == 0
+    groups = -(-(len(layer.weight) - block.first) // config.lanes)
+    # The last word of a pixel is written whole, as far as the columns go.
     groups = min(block.blocks * config.slots, -(-groups // parts) * parts)
+    addresses = {
+        "base": source.base + block.word - top * row - left * source.words,
+        "x_step": stride[1] * source.words, "y_step": stride[0] * row,
+        "block_step": block.step,
+        "tap_x_step": dilation[1] * source.words, "tap_y_step": dilation[0] * row,
+        "out_base": target.base + out_word, "out_step": target.words,
+    }
     return {
         "opcode": Opcode.CONV, "unsigned": int(layer.input_unsigned),
         "pad_code": layer.input_zero_point % 256,
-        "base": (source.base + block.word - top * row - left * source.words) % (1 << 16),
-        "x_step": stride[1] * source.words, "y_step": stride[0] * row % (1 << 16),
-        "block_step": block.step, "tap_x_step": dilation[1] * source.words,
-        "tap_y_step": dilation[0] * row % (1 << 16),
+        **{name: address % (1 << 16) for name, address in addresses.items()},
         "in_height": source.height, "in_width": source.width,
         "pad_top": top, "pad_left": left, "stride_y": stride[0], "stride_x": stride[1],
         "dilation_y": dilation[0], "dilation_x": dilation[1],
@@ -220,41 +143,8 @@ def _geometry(layer, source, target, block, config):
         "tap_words": block.words - 1, "last_step": kernel[0] * kernel[1] * block.words - 1,
         "tiles": -(-pixels // config.rows) - 1, "blocks": block.blocks - 1,
         "zero": layer.output_zero_point, "low": layer.low, "high": layer.high,
-        "out_base": target.base + out_word, "out_step": target.words, "out_groups": groups - 1,
+        "out_groups": groups - 1,
     }
-
-
-def _weight_words(layer, block, config):
-    """Weights (words, columns) in the order in which the array takes them; zero where an output
-    channel does not see an input channel."""
-    columns = block.blocks * config.columns
-    depth = block.words * config.channels
-    kernel = layer.weight.shape[2:]
-    words = np.zeros((block.blocks, *kernel, depth, config.columns), np.int8)
-    outputs, inputs = len(layer.weight) // layer.group, layer.weight.shape[1]
-    for channel in range(block.first, min(block.first + columns, len(layer.weight))):
-        index, column = divmod(channel - block.first, config.columns)
-        start = (channel // outputs * inputs
-                 - (block.word + index * block.step) * config.channels)
-        words[index, :, :, start:start + inputs, column] = layer.weight[channel].transpose(1, 2, 0)
-    return words.reshape(-1, config.columns).view(np.uint8)
-
-
-def _stored_coefficients(layer, block, config):
-    """Coefficients of the block's channels, padded to whole blocks of columns.
-
-    The array multiplies codes as they are (uint8 less 128), so what their zero point adds to a
-    sum goes into the bias; it may wrap there as the lane's adder does.
-    """
-    zero = layer.input_zero_point - (128 if layer.input_unsigned else 0)
-    bias = layer.bias - zero * layer.weight.astype(np.int64).sum(axis=(1, 2, 3))
-    bias = (bias + (1 << 31)) % (1 << 32) - (1 << 31)
-    channels = slice(block.first, block.first + block.blocks * config.columns)
-    records = [{"bias": b, "multiplier": m, "shift": s,
-                "rounding": Rounding.encode(layer.rounding, s)}
-               for b, m, s in zip(bias[channels].tolist(), layer.multiplier[channels].tolist(),
-                                  layer.shift[channels].tolist(), strict=True)]
-    return records + [{}] * (block.blocks * config.columns - len(records))
 
 
 def _program(convolutions, layer_of, regions, rows):
@@ -269,19 +159,68 @@ def _program(convolutions, layer_of, regions, rows):
 def _send(region, rows):
     """Read a region word by word: a pixel is a word here, and its coordinates stay at zero."""
     width = region.width * region.words
-    return {"opcode": Opcode.SEND, "wait": 1, "base": region.base, "x_step": 1, "y_step": width,
-            "in_height": 1, "in_width": 1, "out_width": width - 1,
-            "out_height": region.height - 1, "pixels": region.size - 1,
-            "tiles": -(-region.size // rows) - 1}
+    fields = {"opcode": Opcode.SEND, "wait": 1, "base": region.base, "x_step": 1, "y_step": width,
+              "in_height": 1, "in_width": 1, "out_width": width - 1,
+              "out_height": region.height - 1, "pixels": region.size - 1,
+              "tiles": -(-region.size // rows) - 1}
+    _check_fields("The output", fields)
+    return fields
 
 
-def _check_capacity(program):
-    config = program.config
-    for name, needed, has in (
-            ("program_words", len(program.instructions) * INSTRUCTION_WORDS, config.program_words),
-            ("weight_words", len(program.weights), config.weight_words),
-            ("coefficient_words", len(program.coefficients), config.coefficient_words),
-            ("activation_words", max(region.base + region.size for region in program.regions),
-             config.activation_words)):
-        if needed > has:
-            raise ValueError(f"The network needs {needed} {name}; {config.name} has {has}")
+def _check_fields(subject, fields):
+    """Refuse what the instruction's fields cannot hold."""
+    known = {field.name: field for field in FIELDS}
+    for name, value in fields.items():
+        width, less = known[name].width, int(known[name].meaning.endswith("less one."))
+        # Signed fields hold codes, which a layer has checked.
+        if not known[name].signed and value >> width:
+            raise ValueError(f"{subject}: {name} is {value + less}, more than the "
+                             f"{(1 << width) - 1 + less} of an instruction")
+    for axis, side in (("height", "y"), ("width", "x")):
+        span = fields.get(f"kernel_{axis}", 0) * fields.get(f"dilation_{side}", 0) + 1
+        if span > TAP_SPAN:
+            raise ValueError(f"{subject}: the dilated kernel's {axis} is {span}, more than the "
+                             f"{TAP_SPAN} of the engine")
+
+
+def _check_sums(plan):
+    """Refuse sums that leave the accumulators. At 32 bits they may wrap, because the final one,
+    with its bias, is known to fit."""
+    config = plan.config
+    for layer in plan.layers if config.accumulator_width < 32 else ():
+        reach = 128 * int(np.abs(layer.weight.astype(np.int64)).sum(axis=(1, 2, 3)).max())
+        if reach >= 1 << (config.accumulator_width - 1):
+            raise ValueError(f"Layer {layer.name}: sums of up to {reach} do not fit the "
+                             f"{config.accumulator_width} bit accumulators of {config.name}")
+
+
+def _demands(plan):
+    """What each memory must hold: its words, and the most that one layer has to do with."""
+    counts = {"weight_words": plan.weight_counts(),
+              "coefficient_words": plan.coefficient_counts()}
+    instructions = 4 + sum(map(len, plan.blocks))
+    return {
+        "program_words": (instructions * INSTRUCTION_WORDS,
+                          [len(blocks) * INSTRUCTION_WORDS for blocks in plan.blocks]),
+        **{name: (sum(words), words) for name, words in counts.items()},
+        "activation_words": (plan.activation_words, plan.tensor_words()),
+    }
+
+
+def _check_capacity(plan: Plan, layers, input_shape):
+    config = plan.config
+    for name, (needed, by_layer) in _demands(plan).items():
+        if needed > getattr(config, name):
+            most = int(np.argmax(by_layer))
+            fitting = [other for other in CONFIGURATIONS if _fits(
+                plan_chain(layers, input_shape, CONFIGURATIONS[other]))]
+            remedy = (f"it fits {', '.join(fitting)}" if fitting
+                      else "it fits no configuration that ships; one of your own may")
+            raise ValueError(
+                f"The network needs {needed} {name}, {by_layer[most]} of them for layer "
+                f"{plan.layers[most].name}; {config.name} has {getattr(config, name)}; {remedy}")
+
+
+def _fits(plan):
+    return all(needed <= getattr(plan.config, name)
+               for name, (needed, _) in _demands(plan).items())

@@ -20,7 +20,8 @@ from golden.checks import (
     integer_tuple,
 )
 
-__all__ = ["PAD_MODES", "conv2d", "output_size", "resolve_padding", "same_padding"]
+__all__ = ["PAD_MODES", "conv2d", "output_size", "resolve_padding", "same_padding",
+           "windows"]
 
 
 PAD_MODES = ("valid", "same", "pad")
@@ -98,6 +99,20 @@ def resolve_padding(pad_mode, padding, *, size, kernel, stride=(1, 1), dilation=
     return top, left, bottom, right
 
 
+def windows(padded, kernel, *, stride, dilation):
+    """Codes under the kernel: a view of shape (N, C, Hout, Wout, kh, kw) of the padded input.
+
+    Parameters
+    ----------
+    padded : array, shape (N, C, H, W)
+    kernel, stride, dilation : (int, int)
+        (height, width) each; the dilated kernel fits the input.
+    """
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    under = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
+    return under[:, :, ::stride[0], ::stride[1], ::dilation[0], ::dilation[1]]
+
+
 def conv2d(x, weight, bias=None, *, stride=(1, 1), pad_mode="valid", padding=(0, 0, 0, 0),
            dilation=(1, 1), group=1, input_zero_point=0):
     r"""Accumulators of a quantised 2D convolution.
@@ -163,13 +178,11 @@ def conv2d(x, weight, bias=None, *, stride=(1, 1), pad_mode="valid", padding=(0,
     padded = np.zeros((*x.shape[:2], x.shape[2] + top + bottom, x.shape[3] + left + right), real)
     np.subtract(x, real(zero_point), dtype=real,
                 out=padded[:, :, top:top + x.shape[2], left:left + x.shape[3]])
-    # Windows (N, Cin, Hout, Wout, kh, kw): a view, nothing is copied yet.
-    extent = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
-    windows = windows[:, :, ::stride[0], ::stride[1], ::dilation[0], ::dilation[1]]
+    # A view: nothing is copied yet.
+    under = windows(padded, weight.shape[2:], stride=stride, dilation=dilation)
     weight = weight.astype(real)
     sums = _depthwise if weight.shape[1] == 1 < group else _dense
-    acc = sums(windows, weight, group)
+    acc = sums(under, weight, group)
     acc += bias[:, None, None]
     if bound + int(np.abs(bias).max(initial=0)) > INT32[1]:
         in_range("accumulator", acc, *INT32, axis=1)
@@ -201,33 +214,33 @@ def _operands(x, weight, group):
     return x, weight, group
 
 
-def _dense(windows, weight, group):
+def _dense(under, weight, group):
     """Grouped convolution as one matrix product per frame and group (im2col)."""
-    frames, channels, height, width, *kernel = windows.shape
+    frames, channels, height, width, *kernel = under.shape
     depth = channels // group * kernel[0] * kernel[1]
     rows = weight.reshape(group, -1, depth)
     acc = np.empty((frames, weight.shape[0], height, width), np.int64)
-    row_bytes = channels * kernel[0] * kernel[1] * width * windows.itemsize
+    row_bytes = channels * kernel[0] * kernel[1] * width * under.itemsize
     # Whole frames while they fit a block, else some output rows of one frame.
     n_step = max(1, BLOCK_BYTES // (row_bytes * height))
     y_step = max(1, min(height, BLOCK_BYTES // row_bytes))
     for n in range(0, frames, n_step):
         for y in range(0, height, y_step):
-            block = windows[n:n + n_step, :, y:y + y_step].transpose(0, 1, 4, 5, 2, 3)
+            block = under[n:n + n_step, :, y:y + y_step].transpose(0, 1, 4, 5, 2, 3)
             columns = block.reshape(len(block), group, depth, -1)
             shape = (len(block), weight.shape[0], -1, width)
             acc[n:n + n_step, :, y:y + y_step] = np.matmul(rows, columns).reshape(shape)
     return acc
 
 
-def _depthwise(windows, weight, group):
+def _depthwise(under, weight, group):
     """One input channel per group: a matrix product would be a row times a matrix for every
     group, so the taps of all groups are accumulated element by element instead."""
-    frames, _, height, width, *kernel = windows.shape
+    frames, _, height, width, *kernel = under.shape
     rows = weight.reshape(group, -1, *kernel)
-    sums = np.zeros((frames, *rows.shape[:2], height, width), windows.dtype)
+    sums = np.zeros((frames, *rows.shape[:2], height, width), under.dtype)
     product = np.empty_like(sums)
     for ky, kx in np.ndindex(*kernel):
-        tap = windows[:, :, None, :, :, ky, kx]
+        tap = under[:, :, None, :, :, ky, kx]
         sums += np.multiply(tap, rows[:, :, ky, kx, None, None], out=product)
     return sums.reshape(frames, -1, height, width).astype(np.int64)

@@ -135,20 +135,23 @@ def fold_zero_point(weight, bias, input_zero_point):
 
     .. math:: b'_j = b_j - z_x \cdot \sum_{i,k_y,k_x} w_{j,i,k_y,k_x}
 
-    Padding must then hold the code :math:`z_x`, as it does in hardware.
+    The result wraps to int32, as a 32-bit adder does; so do the sums to which it is added, and an
+    accumulator that fits int32 comes out all the same. Padding must hold the code :math:`z_x`, as
+    it does in hardware.
 
     Parameters
     ----------
     weight : array of integers, shape (Cout, Cin / group, kh, kw)
         In [-128, 127].
     bias : array of integers, shape (Cout,)
-        In int32, as must be the result (``OverflowError``).
+        In int32.
     input_zero_point : int
         In [-128, 255].
 
     Returns
     -------
     array of int64, shape (Cout,)
+        In int32.
     """
     weight = in_range("weight", integer_array("weight", weight), *INT8, axis=0)
     if weight.ndim != 4:
@@ -156,7 +159,7 @@ def fold_zero_point(weight, bias, input_zero_point):
     bias = channel_vector("bias", bias, len(weight), *INT32)
     zero_point = integer("input_zero_point", input_zero_point, INT8[0], UINT8[1])
     folded = bias - zero_point * weight.astype(np.int64).sum(axis=(1, 2, 3))
-    return in_range("folded bias", folded, *INT32, axis=0)
+    return (folded - INT32[0]) % (1 << 32) + INT32[0]
 
 
 def _scales(values, channels):

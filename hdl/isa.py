@@ -6,7 +6,7 @@ from enum import IntEnum
 from amaranth import *
 from amaranth.lib import data
 
-__all__ = ["ADDRESS_WIDTH", "FIELDS", "INSTRUCTION_WORDS", "Destination", "Field",
+__all__ = ["ADDRESS_WIDTH", "FIELDS", "INSTRUCTION_WORDS", "TAP_SPAN", "Destination", "Field",
            "Instruction", "Opcode", "Status", "assemble", "disassemble"]
 
 
@@ -14,6 +14,8 @@ __all__ = ["ADDRESS_WIDTH", "FIELDS", "INSTRUCTION_WORDS", "Destination", "Field
 ADDRESS_WIDTH = 16
 #: 32-bit words of an instruction.
 INSTRUCTION_WORDS = 16
+#: Input rows, or columns, that a dilated kernel may span.
+TAP_SPAN = 1 << 12
 
 
 class Opcode(IntEnum):

@@ -6,7 +6,7 @@ from amaranth import *
 from amaranth.lib import data
 
 __all__ = ["MULTIPLIER_WIDTH", "OPERAND_WIDTH", "STEP_WIDTH", "Coefficients", "Rounding", "Tags",
-           "Tile"]
+           "Tile", "array_zero_point", "channel_records", "pack_records"]
 
 
 #: Bits of an activation code, a weight and a result.
@@ -95,3 +95,32 @@ class Tags(data.StructLayout):
 
     def __init__(self):
         super().__init__({"first": 1, "capture": 1, "shift": 1})
+
+
+def array_zero_point(zero_point, *, unsigned):
+    """Return a zero point as the array sees it: of uint8 codes it sees ``code - 128``."""
+    return zero_point - 128 if unsigned else zero_point
+
+
+def channel_records(bias, multiplier, shift, *, rounding, channels):
+    """Return the fields of a scale-shift that differ between output channels, for each of them.
+
+    Parameters
+    ----------
+    bias, multiplier, shift : sequences of int
+        The bias with the zero point of the input (:func:`array_zero_point`) folded into it.
+    rounding : str
+        Golden mode.
+    channels : int
+        Records wanted; those in excess of the operands are zero, as suits channels that are
+        there to fill a block up.
+    """
+    records = [{"bias": b, "multiplier": m, "shift": s, "rounding": Rounding.encode(rounding, s)}
+               for b, m, s in zip(bias, multiplier, shift, strict=True)]
+    return records + [{}] * (channels - len(records))
+
+
+def pack_records(layout, records):
+    """Return records, fields by name, as bytes: each lowest bits first in whole bytes."""
+    size = -(-layout.size // 8)
+    return b"".join(layout.const(record).as_bits().to_bytes(size, "little") for record in records)

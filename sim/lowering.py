@@ -4,8 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from golden.conv import windows
+from golden.fold import fold_zero_point
 from hdl.config import Configuration
-from hdl.layouts import STEP_WIDTH, Coefficients, Rounding, Tile
+from hdl.layouts import (
+    STEP_WIDTH,
+    Coefficients,
+    Tile,
+    array_zero_point,
+    channel_records,
+    pack_records,
+)
 
 __all__ = ["LayerJob", "lower"]
 
@@ -86,8 +95,8 @@ def lower(layer, codes, config):
     blocks = (layer.group, -(-group_channels // config.columns), -(-pixels // config.rows))
 
     # Activations: (group, 1, pixel block, step, row, channel), the same for all channel blocks.
-    windows = _windows(layer, codes, (height, width)).reshape(pixels, layer.group, depth)
-    words = _padded(windows, (blocks[2] * config.rows, layer.group, steps * config.channels))
+    under = _windows(layer, codes).reshape(pixels, layer.group, depth)
+    words = _padded(under, (blocks[2] * config.rows, layer.group, steps * config.channels))
     words = words.reshape(blocks[2], config.rows, layer.group, 1, steps, config.channels)
     words = words.transpose(2, 3, 0, 4, 1, 5)
     activations = np.broadcast_to(words, (*blocks, *words.shape[3:]))
@@ -125,20 +134,16 @@ def _check_reach(layer, config, steps):
                              f"{config.accumulator_width} bit accumulators of {config.name}")
 
 
-def _windows(layer, codes, size):
-    """Codes under the kernel: (N, Hout, Wout, Cin, kh, kw) with channels grouped, reduced last."""
+def _windows(layer, codes):
+    """Codes under the kernel: (N, Hout, Wout, group, kh, kw, Cin / group)."""
     top, left, bottom, right = layer.padding
     padded = np.pad(codes, ((0, 0), (0, 0), (top, bottom), (left, right)),
                     constant_values=layer.input_zero_point)
-    rows, columns = (
-        np.arange(count)[:, None] * stride + np.arange(kernel) * dilation
-        for count, stride, kernel, dilation in zip(
-            size, layer.stride, layer.weight.shape[2:], layer.dilation, strict=True))
-    windows = padded[:, :, rows[:, None, :, None], columns[None, :, None, :]]
+    under = windows(padded, layer.weight.shape[2:], stride=layer.stride, dilation=layer.dilation)
     frames, channels = codes.shape[:2]
-    windows = windows.reshape(frames, layer.group, channels // layer.group, *windows.shape[2:])
+    under = under.reshape(frames, layer.group, channels // layer.group, *under.shape[2:])
     # (N, group, channel, y, x, ky, kx) becomes (N, y, x, group, ky, kx, channel).
-    return windows.transpose(0, 3, 4, 1, 5, 6, 2)
+    return under.transpose(0, 3, 4, 1, 5, 6, 2)
 
 
 def _padded(values, shape):
@@ -146,26 +151,19 @@ def _padded(values, shape):
 
 
 def _coefficients(layer, block_channels):
-    """Coefficient records of every group's channels, padded to whole blocks.
-
-    The array multiplies codes as they are (uint8 less 128), so what their zero point adds to a
-    sum goes into the bias; it may wrap there as the lane's adder does.
-    """
-    zero = layer.input_zero_point - (128 if layer.input_unsigned else 0)
-    bias = layer.bias - zero * layer.weight.astype(np.int64).sum(axis=(1, 2, 3))
-    bias = (bias + (1 << 31)) % (1 << 32) - (1 << 31)
-    channels = [
-        {"bias": b, "multiplier": m, "shift": s, "rounding": Rounding.encode(layer.rounding, s),
-         "zero": layer.output_zero_point, "low": layer.low, "high": layer.high}
-        for b, m, s in zip(bias.tolist(), layer.multiplier.tolist(), layer.shift.tolist(),
-                           strict=True)]
-    size = len(channels) // layer.group
-    filler = [{}] * (block_channels - size)
-    return _records(Coefficients(), (record for group in range(layer.group)
-                                     for record in channels[group * size:][:size] + filler))
+    """Coefficient records of every group's channels, padded to whole blocks."""
+    bias = fold_zero_point(layer.weight, layer.bias, array_zero_point(
+        layer.input_zero_point, unsigned=layer.input_unsigned))
+    size = len(bias) // layer.group
+    bounds = {"zero": layer.output_zero_point, "low": layer.low, "high": layer.high}
+    records = []
+    for start in range(0, len(bias), size):
+        channels = slice(start, start + size)
+        records += channel_records(
+            bias[channels].tolist(), layer.multiplier[channels].tolist(),
+            layer.shift[channels].tolist(), rounding=layer.rounding, channels=block_channels)
+    return _records(Coefficients(), (record | bounds for record in records))
 
 
-def _records(layout, values):
-    size = -(-layout.size // 8)
-    return np.frombuffer(b"".join(layout.const(value).as_bits().to_bytes(size, "little")
-                                  for value in values), np.uint8).reshape(-1, size)
+def _records(layout, records):
+    return np.frombuffer(pack_records(layout, records), np.uint8).reshape(-1, -(-layout.size // 8))

@@ -142,6 +142,12 @@ def test_folded_zero_point_changes_no_accumulator(case):
                **case.parameters))
 
 
+def test_folded_zero_point_wraps_as_a_32_bit_adder():
+    weight = np.array([1, 1, -1]).reshape(3, 1, 1, 1)
+    bias = fold_zero_point(weight, [-2**31, 5, 2**31 - 1], 1)
+    assert bias.tolist() == [2**31 - 1, 4, -2**31]
+
+
 @pytest.mark.parametrize(("change", "error", "message"), [
     ({"output_scale": 0.0}, ValueError, "output_scale must be positive and finite, not 0.0"),
     ({"input_scale": -1.0}, ValueError, "input_scale must be positive and finite, not -1.0"),
@@ -177,8 +183,8 @@ def test_refuses(change, error, message):
     (np.full((1, 1, 1, 1), 128), [0], 0, OverflowError,
      "weight of channel 0 is 128, outside [-128, 127]"),
     (np.ones((2, 1, 1, 1), int), [0], 0, ValueError, "bias must have shape (2,), not (1,)"),
-    (np.ones((2, 1, 1, 1), int), [0, -2**31], 1, OverflowError,
-     "folded bias of channel 1 is -2147483649, outside [-2147483648, 2147483647]"),
+    (np.ones((2, 1, 1, 1), int), [0, -2**31 - 1], 0, OverflowError,
+     "bias of channel 1 is -2147483649, outside [-2147483648, 2147483647]"),
     (np.ones((2, 1, 1, 1), int), [0, 0], 300, ValueError,
      "input_zero_point must be in [-128, 255], not 300"),
 ])

@@ -99,8 +99,7 @@ class Engine(wiring.Component):
             self.busy.eq(sequencer.busy),
         ]
         self._starting(m, units["receiver"], sequencer)
-        self._status(m, **{name: units[name] for name in (
-            "receiver", "sequencer", "reader", "writer")})
+        self._status(m, **units)
         return m
 
     def _units(self):
@@ -187,13 +186,21 @@ class Engine(wiring.Component):
             sequencer.start_frames.eq(Mux(receiver.start, receiver.frames, self.start_frames)),
         ]
 
-    def _status(self, m, *, receiver, sequencer, reader, writer):
+    def _status(self, m, *, receiver, sequencer, reader, memory, weights, coefficients, **_):
         """Keep the first reason to stop; it halts the sequencer."""
         config = self.config
         request = reader.requests
         beyond = ((request.valid & request.p.live & request.p.inside
                    & (request.p.address >= config.activation_words))
-                  | (writer.write_en & (writer.write.address >= config.activation_words)))
+                  | (memory.write_en & (memory.write.address >= config.activation_words))
+                  | weights.beyond | coefficients.beyond)
+        for destination, depth in (
+                (Destination.PROGRAM, config.program_words),
+                (Destination.WEIGHTS, config.weight_words),
+                (Destination.COEFFICIENTS, config.coefficient_words),
+                (Destination.ACTIVATIONS, config.activation_words),
+                (Destination.FRAME, config.activation_words)):
+            beyond |= receiver.write[destination] & (receiver.address >= depth)
         m.d.comb += sequencer.halt.eq(self.status > Status.DONE)
         with m.If(self.reset):
             m.d.sync += self.status.eq(Status.NONE)
@@ -202,6 +209,8 @@ class Engine(wiring.Component):
                 m.d.sync += self.status.eq(receiver.status)
             with m.Elif(beyond):
                 m.d.sync += self.status.eq(Status.ILLEGAL_ADDRESS)
+            with m.Elif(reader.wrong):
+                m.d.sync += self.status.eq(Status.ILLEGAL_INSTRUCTION)
             with m.Elif(sequencer.stopped):
                 m.d.sync += self.status.eq(sequencer.status)
             with m.Elif(sequencer.start):

@@ -34,6 +34,8 @@ class _MemoryReader(wiring.Component):
     write_en, write_address, write_data : ``In``
         Port that fills the memory.
     o : ``Out(stream.Signature(...))``
+    beyond : ``Out(1)``
+        An address beyond the memory is read in this cycle.
     """
 
     def __init__(self, *, width, depth, shape):
@@ -46,6 +48,7 @@ class _MemoryReader(wiring.Component):
             "write_address": In(ADDRESS_WIDTH),
             "write_data": In(width),
             "o": Out(stream.Signature(shape)),
+            "beyond": Out(1),
         })
 
     def _read(self, m, address, reading, payload):
@@ -58,6 +61,7 @@ class _MemoryReader(wiring.Component):
         m.d.comb += [
             write.addr.eq(self.write_address), write.data.eq(self.write_data),
             write.en.eq(self.write_en), read.addr.eq(address), read.en.eq(advance),
+            self.beyond.eq(reading & (address >= self.depth)),
         ]
         with m.If(advance):
             m.d.sync += [valid.eq(reading), self.o.valid.eq(valid)] + payload(read.data)
@@ -88,8 +92,8 @@ class WeightReader(_MemoryReader):
         m = Module()
         layer = Signal(Instruction())
         busy = Signal()
-        address = Signal(ADDRESS_WIDTH)
-        block = Signal(ADDRESS_WIDTH)
+        address = Signal(ADDRESS_WIDTH + 1)
+        block = Signal(ADDRESS_WIDTH + 1)
         channel = Signal(range(max(2, self.channels)))
         steps_left = Signal.like(layer.last_step)
         tiles_left = Signal.like(layer.tiles)
@@ -141,7 +145,7 @@ class CoefficientReader(_MemoryReader):
         m = Module()
         layer = Signal(Instruction())
         busy = Signal()
-        address = Signal(ADDRESS_WIDTH)
+        address = Signal(ADDRESS_WIDTH + 1)
         column = Signal(range(max(2, self.columns)))
         blocks_left = Signal.like(layer.blocks)
         bounds = Signal(data.StructLayout({name: signed(9) for name in ("zero", "low", "high")}))

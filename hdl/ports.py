@@ -38,7 +38,7 @@ class PacketReceiver(wiring.Component):
     busy : ``In(1)``
         A program runs.
     word, address : ``Out``
-        Word to write, and where to.
+        Word to write, and where to; an address has a bit more than it needs, lest it wrap.
     write : ``Out(5)``
         For each destination but START, whether the word is to be written there.
     write_ready : ``In(1)``
@@ -62,7 +62,7 @@ class PacketReceiver(wiring.Component):
             "layers": In(stream.Signature(Instruction())),
             "busy": In(1),
             "word": Out(max(self.widths.values())),
-            "address": Out(ADDRESS_WIDTH),
+            "address": Out(ADDRESS_WIDTH + 1),
             "write": Out(len(self.widths)),
             "write_ready": In(1),
             "start": Out(1),

@@ -7,24 +7,9 @@ from amaranth.lib.wiring import In, Out
 from .checks import check_range
 from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import OPERAND_WIDTH
+from .walkers import COORDINATE_WIDTH, Pixel, PixelWalker, TapWalker
 
 __all__ = ["ActivationReader", "ReadRequest"]
-
-
-#: Bits of an input coordinate, which may lie in the padding on either side.
-COORDINATE_WIDTH = 14
-
-
-class Pixel(data.StructLayout):
-    """An output pixel, seen from the input: address and coordinates of its first tap."""
-
-    def __init__(self):
-        super().__init__({
-            "address": ADDRESS_WIDTH,
-            "y": signed(COORDINATE_WIDTH),
-            "x": signed(COORDINATE_WIDTH),
-            "live": 1,
-        })
 
 
 class ReadRequest(data.StructLayout):
@@ -49,145 +34,61 @@ class ReadRequest(data.StructLayout):
                           "pad_code": OPERAND_WIDTH, "send": 1})
 
 
-class PixelWalker(wiring.Component):
-    """Walks over the output pixels of a layer: columns, then rows, then frames.
+class CountCheck(wiring.Component):
+    """Compares an instruction's products, which other units count by, with the walk itself.
+
+    ``last_step`` must agree with the words of a tap and the size of the kernel, ``pixels`` with
+    the size of the output, and ``tiles`` with both ``pixels`` and the rows of the array; else
+    the units would wait for each other for ever.
 
     Members
     -------
     layer : ``In(Instruction())``
         Steady while the walk lasts.
     restart : ``In(1)``
-        Go to the first pixel; ``origin`` is its address.
-    advance : ``In(1)``
-        Go to the next one. After the last, ``pixel.live`` is low.
-    origin : ``In(ADDRESS_WIDTH)``
-    pixel : ``Out(Pixel())``
+        A walk begins.
+    pixel, last_pixel : ``In(1)``
+        A pixel is passed, and it is the last one of the walk.
+    step, last_word : ``In(1)``
+        A word of all rows is passed, and it is the last one of their taps.
+    last_tile : ``In(1)``
+        That word belongs to the last tile.
+    wrong : ``Out(1)``
+        They differ. Stays high until the next walk begins.
     """
 
     def __init__(self):
         super().__init__({
             "layer": In(Instruction()),
             "restart": In(1),
-            "advance": In(1),
-            "origin": In(ADDRESS_WIDTH),
-            "pixel": Out(Pixel()),
+            "pixel": In(1),
+            "last_pixel": In(1),
+            "step": In(1),
+            "last_word": In(1),
+            "last_tile": In(1),
+            "wrong": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        layer, pixel = self.layer, self.pixel
-        row_start = Signal(ADDRESS_WIDTH)
-        frame_start = Signal(ADDRESS_WIDTH)
-        x_left = Signal.like(layer.out_width)
-        y_left = Signal.like(layer.out_height)
-        frames_left = Signal.like(layer.frames)
-        next_row = Signal(ADDRESS_WIDTH)
-        next_frame = Signal(ADDRESS_WIDTH)
-        m.d.comb += [
-            next_row.eq(row_start + layer.y_step),
-            next_frame.eq(frame_start + layer.frame_step),
-        ]
-        first_x, first_y = -layer.pad_left, -layer.pad_top
+        steps_left = Signal.like(self.layer.last_step)
+        pixels_left = Signal.like(self.layer.pixels)
+        finished = Signal()     # The last pixel has been passed.
+        finishing = finished | (self.pixel & self.last_pixel)
+        with m.If(self.pixel & ~finished):
+            m.d.sync += [pixels_left.eq(pixels_left - 1), finished.eq(self.last_pixel)]
+            with m.If(self.last_pixel != (pixels_left == 0)):
+                m.d.sync += self.wrong.eq(1)
+        with m.If(self.step):
+            m.d.sync += steps_left.eq(Mux(self.last_word, self.layer.last_step, steps_left - 1))
+            with m.If(self.last_word != (steps_left == 0)):
+                m.d.sync += self.wrong.eq(1)
+            with m.If(self.last_word & (self.last_tile != finishing)):
+                m.d.sync += self.wrong.eq(1)
+        # The last step of a block of channels is that of a walk, and the next one begins with it.
         with m.If(self.restart):
-            m.d.sync += [
-                pixel.eq(Cat(self.origin, Const(0, 2 * COORDINATE_WIDTH), C(1, 1))),
-                pixel.x.eq(first_x), pixel.y.eq(first_y),
-                row_start.eq(self.origin), frame_start.eq(self.origin),
-                x_left.eq(layer.out_width), y_left.eq(layer.out_height),
-                frames_left.eq(layer.frames),
-            ]
-        with m.Elif(self.advance):
-            with m.If(x_left != 0):
-                m.d.sync += [
-                    x_left.eq(x_left - 1),
-                    pixel.x.eq(pixel.x + layer.stride_x),
-                    pixel.address.eq(pixel.address + layer.x_step),
-                ]
-            with m.Else():
-                m.d.sync += [x_left.eq(layer.out_width), pixel.x.eq(first_x)]
-                with m.If(y_left != 0):
-                    m.d.sync += [
-                        y_left.eq(y_left - 1),
-                        pixel.y.eq(pixel.y + layer.stride_y),
-                        pixel.address.eq(next_row), row_start.eq(next_row),
-                    ]
-                with m.Else():
-                    m.d.sync += [
-                        y_left.eq(layer.out_height), pixel.y.eq(first_y),
-                        frames_left.eq(frames_left - 1),
-                        pixel.address.eq(next_frame), row_start.eq(next_frame),
-                        frame_start.eq(next_frame),
-                    ]
-                    with m.If(frames_left == 0):
-                        m.d.sync += pixel.live.eq(0)
-        return m
-
-
-class TapWalker(wiring.Component):
-    """Walks over the words of an output pixel: words of a tap, kernel columns, kernel rows.
-
-    Members
-    -------
-    layer : ``In(Instruction())``
-        Steady while the walk lasts.
-    restart, advance : ``In(1)``
-        Go to the first word; go to the next one, from the last to the first.
-    offset : ``Out(ADDRESS_WIDTH)``
-        Address from the pixel's first tap.
-    y, x : ``Out``
-        Coordinates from the pixel's first tap.
-    first, last : ``Out(1)``
-        Whether this is the first word, and the last.
-    """
-
-    def __init__(self):
-        super().__init__({
-            "layer": In(Instruction()),
-            "restart": In(1),
-            "advance": In(1),
-            "offset": Out(ADDRESS_WIDTH),
-            "y": Out(COORDINATE_WIDTH - 2),
-            "x": Out(COORDINATE_WIDTH - 2),
-            "first": Out(1),
-            "last": Out(1),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        layer = self.layer
-        word = Signal.like(layer.tap_words)
-        column = Signal.like(layer.kernel_width)
-        row = Signal.like(layer.kernel_height)
-        tap_start = Signal(ADDRESS_WIDTH)
-        row_start = Signal(ADDRESS_WIDTH)
-        next_tap = Signal(ADDRESS_WIDTH)
-        next_row = Signal(ADDRESS_WIDTH)
-        last_word, last_column, last_row = Signal(), Signal(), Signal()
-        m.d.comb += [
-            next_tap.eq(tap_start + layer.tap_x_step),
-            next_row.eq(row_start + layer.tap_y_step),
-            last_word.eq(word == layer.tap_words),
-            last_column.eq(column == layer.kernel_width),
-            last_row.eq(row == layer.kernel_height),
-            self.last.eq(last_word & last_column & last_row),
-        ]
-        with m.If(self.restart | (self.advance & self.last)):
-            m.d.sync += [signal.eq(0) for signal in (
-                word, column, row, tap_start, row_start, self.offset, self.x, self.y)]
-            m.d.sync += self.first.eq(1)
-        with m.Elif(self.advance):
-            m.d.sync += [self.first.eq(0), word.eq(word + 1), self.offset.eq(self.offset + 1)]
-            with m.If(last_word):
-                m.d.sync += [
-                    word.eq(0), column.eq(column + 1), self.x.eq(self.x + layer.dilation_x),
-                    self.offset.eq(next_tap), tap_start.eq(next_tap),
-                ]
-                with m.If(last_column):
-                    m.d.sync += [
-                        column.eq(0), self.x.eq(0),
-                        row.eq(row + 1), self.y.eq(self.y + layer.dilation_y),
-                        self.offset.eq(next_row), tap_start.eq(next_row), row_start.eq(next_row),
-                    ]
+            m.d.sync += [steps_left.eq(self.layer.last_step), pixels_left.eq(self.layer.pixels),
+                         finished.eq(0)]
         return m
 
 
@@ -212,8 +113,8 @@ class ActivationReader(wiring.Component):
     layers : ``In(stream.Signature(Instruction()))``
         What to read. Only its fields about activations matter.
     requests : ``Out(stream.Signature(ReadRequest()))``
-    done : ``Out(1)``
-        The last request of a layer has been accepted.
+    wrong : ``Out(1)``
+        The counts of an instruction contradict each other (:class:`CountCheck`).
     """
 
     def __init__(self, *, rows):
@@ -222,26 +123,29 @@ class ActivationReader(wiring.Component):
         super().__init__({
             "layers": In(stream.Signature(Instruction())),
             "requests": Out(stream.Signature(ReadRequest())),
-            "done": Out(1),
+            "wrong": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.pixels = pixels = PixelWalker()
         m.submodules.taps = taps = TapWalker()
+        m.submodules.check = check = CountCheck()
         layer = Signal(Instruction())
-        m.d.comb += [pixels.layer.eq(layer), taps.layer.eq(layer)]
+        m.d.comb += [unit.layer.eq(layer) for unit in (pixels, taps, check)]
 
         busy = Signal()
-        begin = Signal()        # Of a block of output channels.
+        begin = Signal()        # Of the layer.
         row = Signal(range(max(2, self.rows)))
         tiles_left = Signal.like(layer.tiles)
         blocks_left = Signal.like(layer.blocks)
         origin = Signal(ADDRESS_WIDTH)
+        end_block = Signal()    # The walk over the pixels begins anew.
         advance = ~self.requests.valid | self.requests.ready
         m.d.comb += [
             self.layers.ready.eq(~busy),
-            pixels.origin.eq(origin), pixels.restart.eq(begin), taps.restart.eq(begin),
+            pixels.origin.eq(origin), taps.restart.eq(begin),
+            *(unit.restart.eq(begin | end_block) for unit in (pixels, check)),
         ]
         with m.If(self.layers.valid & self.layers.ready):
             m.d.sync += [
@@ -261,25 +165,26 @@ class ActivationReader(wiring.Component):
             Value.cast(pixel).eq(Mux(taps.first, pixels.pixel, ring[0])),
             pixels.advance.eq(step & taps.first),
             taps.advance.eq(step & last_row),
+            check.pixel.eq(pixels.advance), check.last_pixel.eq(pixels.last),
+            check.step.eq(taps.advance), check.last_word.eq(taps.last),
+            check.last_tile.eq(tiles_left == 0), self.wrong.eq(check.wrong),
+            end_block.eq(end_tile & (tiles_left == 0)),
         ]
         with m.If(step):
             m.d.sync += [
                 Value.cast(ring).eq(Cat(*(ring[1:]), pixel)),
                 row.eq(Mux(last_row, 0, row + 1)),
             ]
-        with m.If(begin):
-            m.d.sync += begin.eq(0)
+        # `origin` is always that of the block to be walked next.
+        with m.If(begin | end_block):
+            m.d.sync += [begin.eq(0), origin.eq(origin + layer.block_step)]
         with m.If(end_tile):
             m.d.sync += tiles_left.eq(tiles_left - 1)
-            with m.If(tiles_left == 0):
-                m.d.sync += [
-                    tiles_left.eq(layer.tiles), blocks_left.eq(blocks_left - 1),
-                    origin.eq(origin + layer.block_step), begin.eq(blocks_left != 0),
-                    busy.eq(blocks_left != 0),
-                ]
+        with m.If(end_block):
+            m.d.sync += [tiles_left.eq(layer.tiles), blocks_left.eq(blocks_left - 1),
+                         busy.eq(blocks_left != 0)]
 
         self._requests(m, layer, pixel, taps, step, advance)
-        m.d.comb += self.done.eq(end_tile & (tiles_left == 0) & (blocks_left == 0))
         return m
 
     def _requests(self, m, layer, pixel, taps, step, advance):

@@ -85,7 +85,7 @@ class Sequencer(wiring.Component):
         m = Module()
         m.submodules.program = program = block_memory(width=32, depth=self.depth)
         write, read = program.write_port(), program.read_port()
-        address = Signal(ADDRESS_WIDTH)
+        address = Signal(ADDRESS_WIDTH + 1)
         m.d.comb += [
             write.addr.eq(self.write_address), write.data.eq(self.write_data),
             write.en.eq(self.write_en), read.addr.eq(address), read.en.eq(1),
@@ -114,11 +114,13 @@ class Sequencer(wiring.Component):
                 # A word arrives one cycle after its address; what came before the first one has
                 # left the register when the last one enters it.
                 m.d.sync += bits.eq(Cat(bits[32:], read.data))
-                with m.If(word != INSTRUCTION_WORDS):
-                    m.d.sync += [word.eq(word + 1), address.eq(address + 1)]
-                with m.Else():
-                    m.d.sync += word.eq(0)
+                m.d.sync += [word.eq(word + 1), address.eq(address + 1)]
+                with m.If(word == INSTRUCTION_WORDS):
+                    m.d.sync += [word.eq(0), address.eq(address)]
                     m.next = "DECODE"
+                with m.Elif(address >= self.depth):
+                    m.d.sync += word.eq(0)
+                    self._stop(m, Status.ILLEGAL_ADDRESS)
             with m.State("DECODE"):
                 m.next = "DISPATCH"
                 with m.Switch(instruction.opcode):
@@ -132,9 +134,11 @@ class Sequencer(wiring.Component):
                         with m.If(frames_left <= 1):
                             m.next = "FINISH"
                     with m.Default():
-                        m.d.comb += [self.stopped.eq(1),
-                                     self.status.eq(Status.ILLEGAL_INSTRUCTION)]
-                        m.next = "IDLE"
+                        self._stop(m, Status.ILLEGAL_INSTRUCTION)
+                # The sender knows nothing of taps and blocks.
+                with m.If((instruction.opcode == Opcode.SEND)
+                          & ((instruction.last_step != 0) | (instruction.blocks != 0))):
+                    self._stop(m, Status.ILLEGAL_INSTRUCTION)
                 with m.If((instruction.opcode == Opcode.RECEIVE) & instruction.next
                           & (frames_left <= 1)):
                     m.d.sync += pending.eq(0)
@@ -148,15 +152,20 @@ class Sequencer(wiring.Component):
                 with m.If(self.halt):
                     m.next = "HALT"
                 with m.Elif(self.idle & (layers == 0)):
-                    m.d.comb += [self.stopped.eq(1), self.status.eq(Status.DONE)]
-                    m.next = "IDLE"
+                    self._stop(m, Status.DONE)
         return m
+
+    def _stop(self, m, status):
+        m.d.comb += [self.stopped.eq(1), self.status.eq(status)]
+        m.next = "IDLE"
 
     def _offer(self, m, instruction, pending, layers):
         """Offer the instruction to the units that have not taken it."""
         written = ~instruction.wait | (layers == 0)
         arrived = ~instruction.wait_input | self.frame_ready
-        gates = {"reader": written & arrived, "receiver": written}
+        # What a frame overwrites may still be read for the output.
+        gates = {"reader": written & arrived,
+                 "receiver": written & (~instruction.wait | self.reader.ready)}
         for index, name in enumerate(UNITS):
             port = getattr(self, name)
             m.d.comb += [

@@ -62,8 +62,9 @@ class Simulation:
         ----------
         payloads : dict of uint8 arrays, shape (tokens, bytes)
             Each input stream's payloads, least significant byte first.
-        counts : dict of int
-            Payloads expected from each output stream.
+        counts : dict of int, or None
+            Payloads expected from each output stream. None: whatever comes until all inputs are
+            accepted and no more comes; the caller then judges whether that is all.
         stall : int, 0 to 255
             Every port pauses at random in ``stall`` of 256 cycles.
         seed : int, at least 1
@@ -88,7 +89,8 @@ class Simulation:
         with tempfile.TemporaryDirectory(prefix="celosia-") as run_dir:
             for name, width in self.inputs.items():
                 _write_payloads(Path(run_dir, name), payloads[name], width)
-            job = {"counts": counts, "reset_after": list(reset_after), "patience": patience}
+            job = {"counts": counts, "outputs": list(self.outputs),
+                   "reset_after": list(reset_after), "patience": patience}
             plusargs = [f"+{name}={Path(run_dir, name)}" for name in (*self.inputs, *self.outputs)]
             self._bench(build_dir, Path(run_dir), job,
                         [*plusargs, f"+stall={stall}", f"+verilator+seed+{seed}"])

@@ -1,49 +1,108 @@
 """The engine as a simulated device: programs and frames in, results and cycles out."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from hdl.isa import Destination
+from hdl.isa import Destination, Status
+from hdl.layouts import pack_records
 from hdl.operands import StoredCoefficients
 from sim.cosim import Simulation
-from sim.harness import TracedEngine
+from sim.harness import RESET_MARK, TracedEngine
 
-__all__ = ["EngineSimulation", "load_packets", "packet", "start_packet"]
+__all__ = ["EngineSimulation", "Stop", "activation_words", "as_beats", "frame_packets",
+           "load_packets", "packet", "reset_beat", "start_packet", "wait_beat"]
+
+
+#: Bit of a beat's topmost byte that marks it as a :class:`sim.harness.ControlBeat`.
+CONTROL = 2
+#: Longest run of a program before a section of a session ends all the same.
+LONGEST = 1 << 27
+
+
+def as_beats(words):
+    """Return memory words, uint8 (words, bytes), as a packet's beats, uint8 (beats, 5), the last
+    one marked."""
+    size = -(-words.shape[1] // 4)
+    return _marked(np.pad(words, ((0, 0), (0, 4 * size - words.shape[1]))).reshape(-1, 4))
+
+
+def activation_words(beats, channels):
+    """Return the activation words, uint8 (words, channels), in beats; the reverse of
+    :func:`as_beats`."""
+    words = np.ascontiguousarray(beats[:, :4]).reshape(-1, -(-channels // 4) * 4)
+    return np.ascontiguousarray(words[:, :channels])
 
 
 def packet(destination, address, words):
-    """Return a packet's beats, uint8 (beats, 5), for memory words uint8 (words, bytes)."""
-    size = -(-words.shape[1] // 4)
-    padded = np.pad(words, ((0, 0), (0, 4 * size - words.shape[1])))
-    payload = np.concatenate([
-        np.array([destination | address << 16, len(words)], "<u4").view(np.uint8).reshape(-1, 4),
-        padded.reshape(-1, 4)])
-    return _marked(payload)
+    """Return a packet's beats for memory words uint8 (words, bytes)."""
+    return np.concatenate([_header(destination, address, len(words)), as_beats(words)])
 
 
 def start_packet(address, frames):
     """Return the beats of the packet that starts a program."""
-    return _marked(np.array([Destination.START | address << 16, frames], "<u4")
-                   .view(np.uint8).reshape(-1, 4))
+    return _marked(_header(Destination.START, address, frames)[:, :4])
+
+
+def frame_packets(frames):
+    """Return the beats of frames, each uint8 (words, channels)."""
+    return np.concatenate([packet(Destination.FRAME, 0, words) for words in frames])
+
+
+def wait_beat():
+    """Return a beat that waits until no program runs."""
+    return np.array([[0, 0, 0, 0, CONTROL]], np.uint8)
+
+
+def reset_beat(cycles):
+    """Return a beat that resets the engine when no program runs, or after so many cycles."""
+    value = np.array([cycles << 1 | 1], "<u4").view(np.uint8)
+    return np.append(value, CONTROL).astype(np.uint8)[None]
+
+
+def _header(destination, address, count):
+    values = np.array([destination | address << 16, count], "<u4").view(np.uint8).reshape(-1, 4)
+    return np.pad(values, ((0, 0), (0, 1)))
 
 
 def _marked(payload):
     last = np.zeros((len(payload), 1), np.uint8)
-    last[-1] = 1
+    last[-1:] = 1
     return np.concatenate([payload, last], axis=1)
 
 
 def load_packets(program):
-    """Return the beats that fill the memories with a program."""
+    """Return the beats that fill the memories with a program.
+
+    Parameters
+    ----------
+    program : compiler.program.Program
+        Or another object with its ``words()``, ``weights`` and ``coefficients``.
+    """
     layout = StoredCoefficients()
-    coefficients = b"".join(layout.const(fields).as_bits().to_bytes(9, "little")
-                            for fields in program.coefficients)
+    coefficients = np.frombuffer(pack_records(layout, program.coefficients), np.uint8)
     return np.concatenate([
         packet(Destination.PROGRAM, 0,
                np.array(program.words(), "<u4").view(np.uint8).reshape(-1, 4)),
         packet(Destination.WEIGHTS, 0, program.weights),
-        packet(Destination.COEFFICIENTS, 0,
-               np.frombuffer(coefficients, np.uint8).reshape(-1, 9)),
+        packet(Destination.COEFFICIENTS, 0, coefficients.reshape(-1, -(-layout.size // 8))),
     ])
+
+
+@dataclass(frozen=True, eq=False)
+class Stop:
+    """What a section of a session gave.
+
+    Members
+    -------
+    beats : uint8 array, shape (beats, 5)
+        What left the output stream.
+    statuses : tuple of Status
+        Of each program that stopped, and of what was wrong while none ran.
+    """
+
+    beats: np.ndarray
+    statuses: tuple[Status, ...]
 
 
 class EngineSimulation:
@@ -79,14 +138,50 @@ class EngineSimulation:
             Cycles from the start of the program to the end of each instruction that computes,
             frame after frame, and to the program's end.
         """
-        beats = [load_packets(program), start_packet(0, len(frames))]
-        beats += [packet(Destination.FRAME, 0, program.pack(codes)) for codes in frames]
+        beats = np.concatenate([load_packets(program), start_packet(0, len(frames)),
+                                frame_packets([program.pack(codes) for codes in frames])])
         size = program.regions[-1].size
-        beats_per_word = -(-self.config.channels // 4)
-        counts = {"o": size * beats_per_word * len(frames),
+        channels = self.config.channels
+        counts = {"o": size * -(-channels // 4) * len(frames),
                   "trace": len(program.layer_of) * len(frames) + 1}
-        outputs, _ = self.simulation.run({"i": np.concatenate(beats)}, counts, **options)
-        words = outputs["o"][:, :4].reshape(len(frames), size, -1)[:, :, :self.config.channels]
-        trace = outputs["trace"].reshape(-1, 4).view("<u4")[:, 0]
-        return (np.stack([program.unpack(np.ascontiguousarray(frame)) for frame in words]),
-                (trace & 0xFFF_FFFF).astype(np.int64))
+        outputs, _ = self.simulation.run({"i": beats}, counts, **options)
+        words = activation_words(outputs["o"], channels).reshape(len(frames), size, channels)
+        _, times = _records(outputs["trace"])
+        return np.stack([program.unpack(frame) for frame in words]), times
+
+    def session(self, sections, *, longest=LONGEST, **options):
+        """Run beats section by section, the engine being reset after each.
+
+        Parameters
+        ----------
+        sections : sequence of uint8 arrays, shape (beats, 5)
+            A reset follows each as soon as no program runs.
+        longest : int, or a sequence of them
+            Cycles after the last beat of each section after which it is cut off anyway.
+        **options
+            As for :meth:`sim.cosim.Simulation.run`.
+
+        Returns
+        -------
+        list of Stop
+        """
+        beats = np.concatenate([
+            part for section, cycles in zip(
+                sections, np.broadcast_to(longest, len(sections)), strict=True)
+            for part in (section, reset_beat(int(cycles)))])
+        outputs, _ = self.simulation.run({"i": beats}, None, **options)
+        marks, values = _records(outputs["trace"])
+        ends = np.flatnonzero(marks == RESET_MARK)
+        assert len(ends) >= len(sections), "a section has not come to its end"
+        stops, begin, sent = [], 0, 0
+        for end in ends:
+            statuses = tuple(Status(int(mark)) for mark in marks[begin:end] if mark)
+            stops.append(Stop(outputs["o"][sent:values[end]], statuses))
+            begin, sent = end + 1, values[end]
+        return stops
+
+
+def _records(trace):
+    """Marks and values of a :class:`sim.harness.TracedEngine`'s trace."""
+    words = np.ascontiguousarray(trace).reshape(-1, 4).view("<u4")[:, 0]
+    return words >> 28, (words & 0xFFF_FFFF).astype(np.int64)

@@ -10,6 +10,8 @@ from cocotb.triggers import ClockCycles
 
 #: Cycles between two looks at the design.
 STRIDE = 256
+#: Cycles without output after which nothing more is expected, where no number is.
+QUIET = 4 * STRIDE
 
 
 @cocotb.test()
@@ -25,17 +27,19 @@ async def runs_to_its_end(dut):
         await ClockCycles(dut.clk, cycles)
     await reset(dut)
 
-    expected = job["counts"]
+    expected, names = job["counts"], job["outputs"]
     idle, before = 0, None
-    while not (counts(dut, expected) == expected and dut.exhausted.value):
-        state = counts(dut, expected), dut.exhausted.value, dut.inputs.value
+    while True:
+        state = counts(dut, names), dut.exhausted.value, dut.inputs.value
         idle, before = (idle + STRIDE if state == before else 0), state
+        if dut.exhausted.value and (state[0] == expected or (expected is None and idle >= QUIET)):
+            break
         assert idle <= job["patience"], (
             f"nothing moved in {job['patience']} cycles: outputs {state[0]} of {expected}, "
             f"inputs {'all' if dut.exhausted.value else 'not all'} accepted")
         await ClockCycles(dut.clk, STRIDE)
     await ClockCycles(dut.clk, STRIDE)
-    assert counts(dut, expected) == expected, "outputs went on after the last one expected"
+    assert counts(dut, names) == state[0], "outputs went on after the last one expected"
     Path("cycles.json").write_text(json.dumps(dut.cycles.value.to_unsigned()), encoding="utf-8")
 
 

@@ -3,17 +3,21 @@
 from pathlib import Path
 
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.engine import Engine
+from hdl.isa import Status
 from hdl.ports import Beat
 
-__all__ = ["STREAM_FILES", "FileHarness", "TracedEngine", "stream_ports"]
+__all__ = ["RESET_MARK", "STREAM_FILES", "ControlBeat", "FileHarness", "TracedEngine",
+           "stream_ports"]
 
 
 #: Verilog of the file ports.
 STREAM_FILES = Path(__file__).with_name("stream_files.sv")
+#: Stands for a status in a :class:`TracedEngine`'s trace, where the engine was reset.
+RESET_MARK = 15
 
 
 def stream_ports(component, flow):
@@ -81,22 +85,42 @@ class FileHarness(wiring.Component):
         return m
 
 
-class TracedEngine(wiring.Component):
-    """An engine that also tells when each layer was finished.
+class ControlBeat(data.StructLayout):
+    """A beat of the engine's input stream, or something to do between two of them.
 
     Members
     -------
-    i, o : streams
-        As of :class:`hdl.engine.Engine`.
+    data, last : as of :class:`hdl.ports.Beat`
+    control : 1 bit
+        Not for the engine. Wait for the program, if one runs, to stop; with bit 0 of ``data``
+        set, let it run for the number of cycles in bits 1 to 31 at most, and then reset the
+        engine.
+    """
+
+    def __init__(self):
+        super().__init__({"data": 32, "last": 1, "control": 1})
+
+
+class TracedEngine(wiring.Component):
+    """An engine that also tells when each layer was finished, and takes orders between packets.
+
+    What comes after an error is dropped up to the next control beat, as a driver does it.
+
+    Members
+    -------
+    i : ``In(stream.Signature(ControlBeat()))``
+    o : stream, as of :class:`hdl.engine.Engine`
     trace : ``Out(stream.Signature(32, always_ready=True))``
-        For each layer the cycles from the start of the program to its last result written; and,
-        once the program stops, those to its stop with the status in the topmost four bits.
+        The status is in the topmost four bits. For each layer 0 (NONE) and the cycles from the
+        start of the program to its last result written; once the program stops, or an error
+        is noticed, the status and those to the stop; at a reset :data:`RESET_MARK` and the
+        number of beats that have left ``o``.
     """
 
     def __init__(self, config):
         self.config = config
         super().__init__({
-            "i": In(stream.Signature(Beat())),
+            "i": In(stream.Signature(ControlBeat())),
             "o": Out(stream.Signature(Beat())),
             "trace": Out(stream.Signature(32, always_ready=True)),
         })
@@ -104,14 +128,37 @@ class TracedEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.engine = engine = Engine(self.config)
-        wiring.connect(m, wiring.flipped(self.i), engine.i)
         wiring.connect(m, engine.o, wiring.flipped(self.o))
         cycles = Signal(28)
-        was_busy = Signal()
-        stopped = was_busy & ~engine.busy
-        m.d.sync += [was_busy.eq(engine.busy), cycles.eq(Mux(engine.busy, cycles + 1, 0))]
+        sent = Signal(28)
+        waited = Signal(31)
+        was_busy, was_failed = Signal(), Signal()
+        failed = engine.status > Status.DONE
+        stopped = (was_busy & ~engine.busy) | (failed & ~was_failed & ~engine.busy)
+        # A beat that starts a program shows as busy, one that is wrong as status, two cycles on.
+        settled = Signal(2)
+        control = self.i.valid & self.i.p.control
+        due = ~engine.busy & ~was_busy & settled.all()
+        reset = control & self.i.p.data[0] & (due | (waited >= self.i.p.data[1:]))
         m.d.comb += [
-            self.trace.valid.eq(engine.layer_done | stopped),
-            self.trace.payload.eq(Cat(cycles, Mux(stopped, engine.status, 0))),
+            engine.i.payload.data.eq(self.i.p.data),
+            engine.i.payload.last.eq(self.i.p.last),
+            engine.i.valid.eq(self.i.valid & ~self.i.p.control & ~failed),
+            self.i.ready.eq(Mux(control, reset | (due & ~self.i.p.data[0]),
+                                engine.i.ready | failed)),
+            engine.reset.eq(reset),
+        ]
+        waiting = control & ~self.i.ready
+        now_sent = (sent + (self.o.valid & self.o.ready))[:len(sent)]
+        m.d.sync += [
+            was_busy.eq(engine.busy & ~reset), was_failed.eq(failed & ~reset),
+            cycles.eq(Mux(engine.busy, cycles + 1, 0)), sent.eq(now_sent),
+            settled.eq(Mux(waiting, Cat(C(1, 1), settled), 0)),
+            waited.eq(Mux(waiting, waited + 1, 0)),
+        ]
+        m.d.comb += [
+            self.trace.valid.eq(engine.layer_done | stopped | reset),
+            self.trace.payload.eq(Mux(reset, Cat(now_sent, C(RESET_MARK, 4)),
+                                      Cat(cycles, Mux(stopped, engine.status, 0)))),
         ]
         return m

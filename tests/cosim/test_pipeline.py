@@ -73,12 +73,23 @@ def test_long_reductions_match_golden(pipeline_of, name):
     check(pipeline_of(name), work)
 
 
-def test_runs_after_resets_at_any_time(pipeline):
-    """Cut off after any number of cycles, a run leaves nothing behind."""
+def test_sums_reach_both_ends_of_narrow_accumulators(pipeline_of):
+    """511 products of -128 · -128, and of -128 · 127: all that 24 bits can be trusted with."""
+    pipeline = pipeline_of("narrow and slow")
+    layer = ConvLayer(name="reach", weight=np.full((5, 511, 1, 1), -128), bias=np.zeros(5, int),
+                      multiplier=np.full(5, 2**30), shift=np.full(5, 47), rounding="half_even")
+    codes = np.array([-128, 127], np.int8).reshape(2, 1, 1, 1).repeat(511, axis=1)
+    assert layer(codes).ravel().tolist() == [64] * 5 + [-63] * 5
+    check(pipeline, [(layer, codes)])
+
+
+def test_runs_after_a_reset_at_any_time(pipeline):
+    """However far the run has come that a reset cuts off, nothing of it is left."""
     print("seed 6")
     rng = np.random.default_rng(6)
     work = [random_layer(rng, shape=(5, 3, 3, 2), pixels=(3, 5)) for _ in range(2)]
-    check(pipeline, work, stall=64, seed=6, reset_after=[0, *rng.integers(1, 700, 30).tolist()])
+    for after in rng.integers(1, 500, 5).tolist():
+        check(pipeline, work, stall=64, seed=after, reset_after=[90, after])
 
 
 def test_long_tiles_cost_array_cycles(pipeline):

@@ -68,13 +68,17 @@ def test_every_tile_can_renew_its_coefficients(config, depth):
         check(config, work, gaps={"coefficients": gaps})
 
 
-@SIZES
-@pytest.mark.parametrize("seed", [1, 2])
-def test_runs_after_a_reset_at_any_time(config, seed):
-    print(f"seed {seed}")
-    rng = np.random.default_rng(seed)
-    check(config, [random_layer(rng, channels=(1, 4))],
-          cut_offs=[0, *rng.integers(1, 120, 8).tolist()])
+@pytest.mark.parametrize("config", [
+    configuration(1, 1, 1, 1), configuration(2, 4, 2, 8, lane_interval=2),
+    configuration(3, 2, 2, 4, multiplier="lut")],
+    ids=lambda config: f"{config.rows}x{config.columns}")
+def test_runs_after_a_reset_at_any_time(config):
+    """However far the work has come that a reset cuts off, nothing of it is left."""
+    print("seed 3")
+    rng = np.random.default_rng(3)
+    work = [dense_layer(rng, depth=11, channels=3, pixels=4)]
+    for after in rng.integers(1, 120, 12).tolist():
+        check(config, work, cut_offs=[30, after])
 
 
 def test_bad_configuration():

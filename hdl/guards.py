@@ -24,6 +24,8 @@ class InputGuard(wiring.Component):
         Packets that begin now are dropped whole.
     closing : ``Out(1)``
         The rest of a packet is still to be dropped.
+    under_way : ``Out(1)``
+        At ``i``, a packet has begun and not ended.
     """
 
     def __init__(self):
@@ -33,23 +35,23 @@ class InputGuard(wiring.Component):
             "reset": In(1),
             "discard": In(1),
             "closing": Out(1),
+            "under_way": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        under_way = Signal()    # A packet has begun and not ended.
         under_way_next = Signal()
-        dropping = self.closing | (self.discard & ~under_way)
+        dropping = self.closing | (self.discard & ~self.under_way)
         m.d.comb += [
             self.o.payload.eq(self.i.payload),
             self.o.valid.eq(self.i.valid & ~dropping),
             self.i.ready.eq(self.o.ready | dropping),
-            under_way_next.eq(under_way),
+            under_way_next.eq(self.under_way),
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.comb += under_way_next.eq(~self.i.p.last)
         m.d.sync += [
-            under_way.eq(under_way_next),
+            self.under_way.eq(under_way_next),
             self.closing.eq((dropping | self.reset) & under_way_next),
         ]
         return m
@@ -70,6 +72,8 @@ class OutputGuard(wiring.Component):
         The source forgets what it offers after this cycle.
     closing : ``Out(1)``
         A packet has still to be ended.
+    under_way : ``Out(1)``
+        At ``o``, a packet has begun and not ended.
     """
 
     def __init__(self):
@@ -78,11 +82,11 @@ class OutputGuard(wiring.Component):
             "o": Out(stream.Signature(Beat())),
             "reset": In(1),
             "closing": Out(1),
+            "under_way": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        under_way = Signal()    # A packet has begun and not ended.
         under_way_next = Signal()
         kept = Signal(Beat())
         offered = self.i.valid & ~self.o.ready
@@ -90,16 +94,17 @@ class OutputGuard(wiring.Component):
             self.o.payload.eq(Mux(self.closing, kept, self.i.payload)),
             self.o.valid.eq(self.i.valid | self.closing),
             self.i.ready.eq(self.o.ready & ~self.closing),
-            under_way_next.eq(under_way),
+            under_way_next.eq(self.under_way),
         ]
         with m.If(self.o.valid & self.o.ready):
             m.d.comb += under_way_next.eq(~self.o.p.last)
-        m.d.sync += under_way.eq(under_way_next)
+        m.d.sync += self.under_way.eq(under_way_next)
         with m.If(self.closing & self.o.ready):
             m.d.sync += [kept.data.eq(0), kept.last.eq(1), self.closing.eq(~kept.last)]
         with m.Elif(self.reset & ~self.closing):
             m.d.sync += [
-                kept.data.eq(Mux(offered, self.i.p.data, 0)), kept.last.eq(~offered | self.i.p.last),
+                kept.data.eq(Mux(offered, self.i.p.data, 0)),
+                kept.last.eq(~offered | self.i.p.last),
                 self.closing.eq(offered | under_way_next),
             ]
         return m

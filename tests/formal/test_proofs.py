@@ -1,0 +1,80 @@
+import pytest
+
+from hdl.axi import AxiLitePort
+from hdl.fifo import StreamBuffer
+from hdl.guards import InputGuard, OutputGuard
+from hdl.memories import ActivationMemory
+from hdl.operands import CoefficientReader, TileWriter, WeightReader
+from hdl.ports import WordSender
+from hdl.reader import ActivationReader
+from tests.formal.axilite import AxiLiteEffects, AxiLiteRules
+from tests.formal.buffer import BufferCounts, BufferOrder
+from tests.formal.guards import InputPackets, OutputPackets
+from tests.formal.handshake import Handshakes
+from tests.formal.mutants import mutant
+from tests.formal.prover import prove
+
+#: Components, of small sizes where the size does not matter to the rule.
+PARAMETERS = {
+    StreamBuffer: {"shape": 1, "depth": 3},
+    ActivationReader: {"rows": 2},
+    ActivationMemory: {"channels": 2, "lanes": 1, "depth": 16},
+    WeightReader: {"columns": 2, "channels": 2, "depth": 16},
+    CoefficientReader: {"columns": 2, "depth": 16},
+    TileWriter: {},
+    WordSender: {"channels": 8},
+    AxiLitePort: {},
+    InputGuard: {},
+    OutputGuard: {},
+}
+
+#: Proofs by induction, each with a fault that refutes it.
+PROOFS = (
+    (Handshakes, StreamBuffer, "buffer.r_en.eq(self.o.ready)", "buffer.r_en.eq(1)"),
+    (Handshakes, ActivationReader, "advance = ~self.requests.valid |", "advance = 1 |"),
+    (Handshakes, ActivationMemory, "advance = ~self.words.valid |", "advance = 1 |"),
+    (Handshakes, WeightReader, "advance = ~self.o.valid |", "advance = 1 |"),
+    (Handshakes, CoefficientReader, "advance = ~self.o.valid |", "advance = 1 |"),
+    (Handshakes, TileWriter, "m.Elif(self.o.valid & self.o.ready)", "m.Elif(self.o.valid)"),
+    (Handshakes, WordSender, "(beat == 1) & self.o.ready", "(beat == 1)"),
+    (BufferCounts, StreamBuffer, "self.i.ready.eq(buffer.w_rdy)", "self.i.ready.eq(1)"),
+    (AxiLiteRules, AxiLitePort, "(~axi.bvalid | axi.bready)", "1"),
+    (AxiLiteRules, AxiLitePort, "(~axi.rvalid | axi.rready)", "1"),
+    (AxiLiteRules, AxiLitePort, "~axi.arready & ~bus.write &", "~axi.arready &"),
+    (InputPackets, InputGuard, "(dropping | self.reset) &", "dropping &"),
+    (InputPackets, InputGuard, "self.discard & ~self.under_way", "self.discard"),
+    (OutputPackets, OutputGuard, "kept.last.eq(~offered | self.i.p.last)", "kept.last.eq(1)"),
+    (OutputPackets, OutputGuard, "self.closing.eq(offered | under_way_next)",
+     "self.closing.eq(offered)"),
+)
+CASES = [pytest.param(*case, id=f"{case[0].__name__}-{case[1].__name__}-{number}")
+         for number, case in enumerate(PROOFS)]
+
+
+@pytest.mark.parametrize(("properties", "cls", "old", "new"), CASES)
+def test_proved_and_can_fail(request, properties, cls, old, new):
+    name = request.node.callspec.id
+    parameters = PARAMETERS[cls]
+    assert prove(properties(cls(**parameters)), name, depth=4) == "proved"
+    broken = mutant(cls, old, new)(**parameters)
+    assert prove(properties(broken), f"{name}-broken", depth=12, bounded=True) == "refuted"
+
+
+#: Properties that induction does not reach: no run of so many cycles breaks them.
+BOUNDED = (
+    (BufferOrder, StreamBuffer, 12, "buffer.w_data.eq(self.i.payload)",
+     "buffer.w_data.eq(self.i.payload & (buffer.level != 2))"),
+    (AxiLiteEffects, AxiLitePort, 12, "Mux(bus.write, write_address", "Mux(bus.read, write_address"),
+    (AxiLiteEffects, AxiLitePort, 12, "with m.If(axi.wvalid & axi.wready)",
+     "with m.If(axi.wvalid & ~bus.read)"),
+)
+
+
+@pytest.mark.parametrize(("properties", "cls", "depth", "old", "new"), [
+    pytest.param(*case, id=f"{case[0].__name__}-{number}") for number, case in enumerate(BOUNDED)])
+def test_holds_for_so_many_cycles_and_can_fail(request, properties, cls, depth, old, new):
+    name = request.node.callspec.id
+    parameters = PARAMETERS[cls]
+    assert prove(properties(cls(**parameters)), name, depth=depth, bounded=True) == "proved"
+    broken = mutant(cls, old, new)(**parameters)
+    assert prove(properties(broken), f"{name}-broken", depth=depth, bounded=True) == "refuted"

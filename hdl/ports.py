@@ -225,7 +225,9 @@ class WordSender(wiring.Component):
             self.o.valid.eq(beat != 0),
             self.o.p.data.eq(buffer[:32]),
             self.o.p.last.eq(last & (beat == 1)),
-            self.words.ready.eq((beat == 0) | ((beat == 1) & self.o.ready)),
+            # The first word of a SEND may be here before its instruction.
+            self.words.ready.eq(~self.words.p.live
+                                | (busy & ((beat == 0) | ((beat == 1) & self.o.ready)))),
         ]
         with m.If(self.layers.valid & self.layers.ready):
             m.d.sync += [busy.eq(1), words_left.eq(self.layers.p.pixels)]

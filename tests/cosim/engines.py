@@ -1,0 +1,30 @@
+"""Engines of several shapes, each built once for all tests of a process."""
+
+from functools import cache
+
+from hdl.config import Configuration
+from sim.engine import EngineSimulation
+
+__all__ = ["ENGINES", "engine"]
+
+
+def configuration(name, rows, columns, lanes, channels, **parameters):
+    # Few words, none of them a power of two: so addresses beyond are near.
+    memories = {"activation_words": 1100, "weight_words": 6000, "coefficient_words": 150,
+                "program_words": 1000}
+    return Configuration(name=name, device="any", rows=rows, columns=columns, lanes=lanes,
+                         channels=channels, **memories, **parameters)
+
+
+ENGINES = {config.name: config for config in (
+    configuration("1x1", 1, 1, 1, 1),
+    configuration("2x3 of 4 channels", 2, 3, 1, 4, multiplier="lut", lane_interval=8),
+    configuration("4x4", 4, 4, 2, 4),
+    configuration("8x8", 8, 8, 4, 8),
+)}
+
+
+@cache
+def engine(name):
+    """The :class:`sim.engine.EngineSimulation` of one of :data:`ENGINES`."""
+    return EngineSimulation(ENGINES[name])

@@ -1,0 +1,216 @@
+"""Random programs that are legal, though no compiler would write them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdl.isa import INSTRUCTION_WORDS, Destination, Opcode, assemble
+from hdl.layouts import Rounding, pack_records
+from hdl.operands import StoredCoefficients
+from sim.engine import frame_packets, load_packets, packet, start_packet
+from sim.interpreter import Interpreter, read_addresses
+
+__all__ = ["Job", "random_job"]
+
+
+@dataclass(kw_only=True)
+class Job:
+    """A program, what the memories hold before it, and its frames.
+
+    Parameters
+    ----------
+    instructions : list of dict
+    address : int
+        Of the first instruction.
+    weights, activations : uint8 arrays
+    coefficients : list of dict
+    frames : list of uint8 arrays
+    count : int
+        Frames that the start tells.
+    """
+
+    instructions: list
+    address: int
+    weights: np.ndarray
+    activations: np.ndarray
+    coefficients: list
+    frames: list
+    count: int
+
+    def words(self):
+        """Program memory, from address 0."""
+        return [0] * self.address + [word for fields in self.instructions
+                                     for word in assemble(**fields)]
+
+    def beats(self):
+        """The packets that load it, start it, and bring its frames."""
+        parts = [load_packets(self), packet(Destination.ACTIVATIONS, 0, self.activations),
+                 start_packet(self.address, self.count)]
+        return np.concatenate(parts + ([frame_packets(self.frames)] if self.frames else []))
+
+    def interpret(self, config):
+        """The :class:`sim.interpreter.Outcome` of it."""
+        interpreter = Interpreter(config)
+        interpreter.load_program(self)
+        interpreter.load(Destination.ACTIVATIONS, 0, self.activations)
+        return interpreter.run(self.frames, address=self.address, count=self.count)
+
+
+def random_job(rng, config, *, longest):
+    """A :class:`Job` whose instructions take at most about ``longest`` cycles each.
+
+    The frame has a place of its own at the beginning of activation memory; it may be read
+    between the instruction that waits for it and the RECEIVE of the next. Results go anywhere
+    behind it but where their own instruction reads. An instruction waits for earlier results if
+    it reads any that may not be written yet, and now and then without need.
+    """
+    memory = config.activation_words
+    frame = int(rng.integers(1, memory // 4))
+    receive = {"opcode": Opcode.RECEIVE, "base": 0, "pixels": frame - 1}
+    before, during, after = rng.integers(0, 3, 3)
+    unwritten = np.zeros(memory, bool)
+    unwritten[frame:] = True        # The round before may have left results under way.
+    instructions = [receive]
+    for index in range(before + 1 + during + after):
+        readable = np.ones(memory, bool)
+        readable[:frame] = before <= index < before + 1 + during
+        kind = _conv if rng.integers(4) else _send
+        fields = kind(rng, config, readable, longest)
+        taps = _reads(fields)
+        fields["wait"] = int(unwritten[taps].any() or rng.integers(4) == 0)
+        fields["wait_input"] = int(index == before)
+        if fields["wait"]:
+            unwritten[:] = False
+        if fields["opcode"] == Opcode.CONV:
+            unwritten[_place_results(rng, config, fields, frame, taps)] = True
+        instructions.append(fields)
+        if index == before + during:
+            instructions.append({**receive, "wait": 1, "next": 1})
+    instructions.append({**_whole(config, frame), "wait": 1})
+    address = int(rng.integers(0, config.program_words
+                               - INSTRUCTION_WORDS * (len(instructions) + 1) + 1))
+    instructions.append({"opcode": Opcode.END, "base": address + INSTRUCTION_WORDS})
+    count = int(rng.integers(1, 4))
+
+    def codes(words, size):
+        return rng.integers(0, 256, (words, size)).astype(np.uint8)
+
+    return Job(instructions=instructions, address=address, count=count,
+               weights=codes(config.weight_words, config.columns),
+               activations=codes(memory, config.channels),
+               coefficients=_coefficients(rng, config.coefficient_words),
+               frames=[codes(frame, config.channels) for _ in range(count)])
+
+
+def _reads(fields):
+    """Addresses that an instruction reads."""
+    found = []
+    for block in range(fields.get("blocks", 0) + 1):
+        addresses, inside = read_addresses(_filled(fields), block)
+        found.append(addresses[inside])
+    return np.concatenate(found)
+
+
+def _filled(fields):
+    return {**dict.fromkeys(("frames", "out_height", "out_width", "kernel_height", "kernel_width",
+                             "tap_words", "base", "block_step", "frame_step", "y_step", "x_step",
+                             "tap_y_step", "tap_x_step", "stride_y", "stride_x", "pad_top",
+                             "pad_left", "dilation_y", "dilation_x"), 0), **fields}
+
+
+def _walk(rng, config, readable, *, longest, taps):
+    """Geometry with which all that is read is readable."""
+    memory = config.activation_words
+    while True:
+        frames, height, width = (int(rng.integers(1, most)) for most in (4, 6, 9))
+        kernel = [int(rng.integers(1, 5)) for _ in range(2)] if taps else [1, 1]
+        words = int(rng.integers(1, 4)) if taps else 1
+        blocks = int(rng.integers(1, 4)) if taps else 1
+        pixels, steps = frames * height * width, kernel[0] * kernel[1] * words
+        tiles = -(-pixels // config.rows)
+        if tiles * steps * config.channels * blocks > longest:
+            continue
+        fields = {
+            "base": int(rng.integers(memory)),
+            **{name: int(rng.integers(-low, high)) % (1 << 16) for name, low, high in (
+                ("x_step", 2, 5), ("y_step", 9, 20), ("frame_step", 30, 60))},
+            "in_height": int(rng.integers(1, 12)), "in_width": int(rng.integers(1, 12)),
+            "pad_top": int(rng.integers(0, 4)), "pad_left": int(rng.integers(0, 4)),
+            "stride_y": int(rng.integers(0, 4)), "stride_x": int(rng.integers(0, 4)),
+            "pad_code": int(rng.integers(256)), "out_height": height - 1, "out_width": width - 1,
+            "frames": frames - 1, "pixels": pixels - 1, "tiles": tiles - 1,
+        }
+        if taps:
+            fields |= {
+                **{name: int(rng.integers(-low, high)) % (1 << 16) for name, low, high in (
+                    ("block_step", 3, 4), ("tap_x_step", 2, 5), ("tap_y_step", 9, 20))},
+                "dilation_y": int(rng.integers(0, 4)), "dilation_x": int(rng.integers(0, 4)),
+                "kernel_height": kernel[0] - 1, "kernel_width": kernel[1] - 1,
+                "tap_words": words - 1, "last_step": steps - 1, "blocks": blocks - 1,
+            }
+        reads = _reads(fields)
+        if (reads < memory).all() and readable[reads].all():
+            return fields
+
+
+def _conv(rng, config, readable, longest):
+    while True:
+        fields = _walk(rng, config, readable, longest=longest, taps=True)
+        blocks = fields["blocks"] + 1
+        weights = blocks * (fields["last_step"] + 1) * config.channels
+        channels = blocks * config.columns
+        if weights <= config.weight_words and channels <= config.coefficient_words:
+            break
+    low, high = sorted(rng.choice([-128, 0, 127, 255, *rng.integers(-128, 256, 2)], 2).tolist())
+    return fields | {
+        "opcode": Opcode.CONV, "unsigned": int(rng.integers(2)),
+        "weight_base": int(rng.integers(0, config.weight_words - weights + 1)),
+        "coefficient_base": int(rng.integers(0, config.coefficient_words - channels + 1)),
+        "zero": int(rng.integers(-128, 256)), "low": low, "high": high,
+    }
+
+
+def _place_results(rng, config, fields, frame, reads):
+    """Choose where the results go; return the addresses."""
+    memory = config.activation_words
+    groups = (fields["blocks"] + 1) * config.slots
+    parts = config.channels // config.lanes
+    pixels = fields["pixels"] + 1
+    for attempt in range(1000):
+        wanted = int(rng.integers(1, groups + 3))
+        written = min(wanted, groups)
+        words = -(-written // parts)
+        step = int(rng.choice([words, words + 1, 1, 0, -words])) if attempt < 900 else 0
+        base = int(rng.integers(frame, memory))
+        addresses = base + np.arange(pixels)[:, None] * step + np.arange(words)
+        if addresses.min() >= frame and addresses.max() < memory and not np.isin(
+                addresses, reads).any():
+            fields |= {"out_base": base, "out_step": step % (1 << 16), "out_groups": wanted - 1}
+            return addresses
+    raise AssertionError("there is no room for the results")
+
+
+def _send(rng, config, readable, longest):
+    return {**_walk(rng, config, readable, longest=longest, taps=False), "opcode": Opcode.SEND}
+
+
+def _whole(config, first):
+    """A SEND of all activation memory from a word on."""
+    words = config.activation_words - first
+    return {"opcode": Opcode.SEND, "base": first, "x_step": 1, "in_height": 1, "in_width": 1,
+            "out_width": words - 1, "pixels": words - 1, "tiles": -(-words // config.rows) - 1}
+
+
+def _coefficients(rng, count):
+    shift = rng.integers(24, 46, count)
+    records = []
+    for each in shift.tolist():
+        modes = list(Rounding) if each >= 31 else [Rounding.HALF_UP, Rounding.HALF_EVEN]
+        # Sums of some dozens of products, spread over the codes.
+        scale = 2.0**each * rng.uniform(-1, 1) / 2**rng.integers(8, 12)
+        records.append({
+            "bias": int(rng.integers(-2**14, 2**14)), "shift": each,
+            "multiplier": int(np.clip(scale, -2**31 + 1, 2**31 - 1)),
+            "rounding": int(rng.choice(modes))})
+    assert pack_records(StoredCoefficients(), records[:1])
+    return records

@@ -1,0 +1,193 @@
+"""Whatever is wrong, the engine stops and says so; after a reset it runs as if nothing had been."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from compiler.program import compile_chain
+from golden.layer import ConvLayer
+from hdl.isa import INSTRUCTION_WORDS, Destination, Status
+from sim.engine import frame_packets, load_packets, packet, start_packet
+from sim.interpreter import Interpreter
+from tests.cosim.engines import ENGINES, engine
+from tests.cosim.test_engine import PATIENCE, beats_of, codes_of
+
+RECEIVE, CONV, NEXT, SEND, END = range(5)
+
+
+@pytest.fixture(params=["2x3 of 4 channels", "8x8"])
+def simulation(request):
+    """Engines on which a layer of one instruction takes all cases."""
+    return engine(request.param)
+
+
+def example(config):
+    """A layer of one instruction, compiled, with three frames."""
+    rng = np.random.default_rng(1)
+    channels = 2 * config.channels
+    layer = ConvLayer(
+        name="example", weight=rng.integers(-128, 128, (config.columns, channels, 2, 3)),
+        bias=rng.integers(-99, 99, config.columns), multiplier=np.full(config.columns, 2**30),
+        shift=np.full(config.columns, 40), rounding="half_even", padding=(1, 0, 0, 2))
+    program = compile_chain([layer], (channels, 4, 3), config)
+    assert [fields["opcode"] for fields in program.instructions] == [2, 1, 2, 3, 0]
+    frames = rng.integers(-128, 128, (3, channels, 4, 3)).astype(np.int8)
+    return layer, program, frames
+
+
+def wrong_programs(config, program):
+    """(what is wrong, status, fields to change by instruction)."""
+    fields = program.instructions[CONV]
+    illegal, beyond = Status.ILLEGAL_INSTRUCTION, Status.ILLEGAL_ADDRESS
+    for index, opcode in ((RECEIVE, 4), (CONV, 7), (NEXT, 8), (SEND, 15), (END, 9)):
+        yield f"opcode {opcode}", illegal, {index: {"opcode": opcode}}
+    for name in ("last_step", "pixels", "tiles"):
+        for change in (-1, 1):
+            yield f"{name} {change:+}", illegal, {CONV: {name: fields[name] + change}}
+    for name in ("kernel_height", "kernel_width", "tap_words", "out_height", "out_width",
+                 "frames"):
+        yield f"{name} + 1", illegal, {CONV: {name: fields.get(name, 0) + 1}}
+    send = program.instructions[SEND]
+    yield "send, pixels - 1", illegal, {SEND: {"pixels": send["pixels"] - 1}}
+    yield "send, tiles + 1", illegal, {SEND: {"tiles": send["tiles"] + 1}}
+    yield "send, blocks", illegal, {SEND: {"blocks": 1}}
+    yield "send, taps", illegal, {SEND: {"last_step": 1, "kernel_width": 1}}
+
+    activations = config.activation_words
+    yield "read", beyond, {CONV: {"base": activations - 2}}
+    yield "send from the topmost address", beyond, {SEND: {"base": 0xFFFF}}
+    yield "write", beyond, {CONV: {"out_base": activations - 1}}
+    yield "write below zero", beyond, {CONV: {"out_base": 0, "out_step": 0xFFFF}}
+    yield "send", beyond, {SEND: {"base": activations - 1}}
+    yield "receive", beyond, {RECEIVE: {"base": activations - 1}}
+    yield "receive the next", beyond, {NEXT: {"base": activations - 1}}
+    yield "weights", beyond, {CONV: {
+        "weight_base": config.weight_words - len(program.weights) + 1}}
+    yield "weights beyond 16 bits", beyond, {CONV: {"weight_base": 0xFFFF}}
+    yield "coefficients", beyond, {CONV: {
+        "coefficient_base": config.coefficient_words - config.columns + 1}}
+    yield "end", beyond, {END: {"base": config.program_words - INSTRUCTION_WORDS + 1}}
+    yield "end beyond 16 bits", beyond, {END: {"base": 0xFFFF}}
+
+
+def wrong_packets(config):
+    """(what is wrong, status, beats) while no program runs."""
+    sizes = {Destination.PROGRAM: (4, config.program_words),
+             Destination.WEIGHTS: (config.columns, config.weight_words),
+             Destination.COEFFICIENTS: (9, config.coefficient_words),
+             Destination.ACTIVATIONS: (config.channels, config.activation_words)}
+    for destination, (size, depth) in sizes.items():
+        whole = packet(destination, 0, np.ones((3, size), np.uint8))
+        name = destination.name.lower()
+        yield f"{name}: beyond", Status.ILLEGAL_ADDRESS, packet(
+            destination, depth - 2, np.ones((3, size), np.uint8))
+        yield f"{name}: far beyond", Status.ILLEGAL_ADDRESS, packet(
+            destination, 0xFFFF, np.ones((1, size), np.uint8))
+        for beats in range(1, len(whole)):
+            short = whole[:beats].copy()
+            short[-1, 4] = 1
+            yield f"{name}: {beats} beats", Status.SHORT_PACKET, short
+        long = np.concatenate([whole, whole[-1:]])
+        long[-2, 4] = 0
+        yield f"{name}: a beat too many", Status.LONG_PACKET, long
+        none = whole.copy()
+        none[1, :4] = 0
+        yield f"{name}: no words", Status.SHORT_PACKET, none
+    for number in range(max(Destination) + 1, 16):
+        yield f"destination {number}", Status.ILLEGAL_PACKET, packet(
+            number, 0, np.ones((3, 4), np.uint8))
+    start = start_packet(0, 1)
+    yield "no frames", Status.SHORT_PACKET, start_packet(0, 0)
+    yield "start: one beat", Status.SHORT_PACKET, start[1:]
+    long = np.concatenate([start, start[-1:]])
+    long[1, 4] = 0
+    yield "start: three beats", Status.LONG_PACKET, long
+    for address in (config.program_words - INSTRUCTION_WORDS + 1, config.program_words, 0xFFFF):
+        yield f"start at {address}", Status.ILLEGAL_ADDRESS, start_packet(address, 1)
+
+
+def wrong_frames(program, frames):
+    """(what is wrong, status, beats) after the start of the program."""
+    packed = [program.pack(codes) for codes in frames]
+    short, long = packed[1][:-1], np.concatenate([packed[1], packed[1][:1]])
+    yield "short frame", Status.SHORT_PACKET, frame_packets([packed[0], short])
+    yield "long frame", Status.LONG_PACKET, frame_packets([packed[0], long])
+    yield "first frame short", Status.SHORT_PACKET, frame_packets([short])
+    yield "first frame long", Status.LONG_PACKET, frame_packets([long])
+    cut = frame_packets(packed[:2])[:-1]
+    cut[-1, 4] = 1
+    yield "cut frame", Status.SHORT_PACKET, cut
+    late = frame_packets(packed[:2])
+    late[-1, 4] = 0
+    yield "frame with a beat too many", Status.LONG_PACKET, np.concatenate([late, late[-1:]])
+    for destination in (Destination.PROGRAM, Destination.WEIGHTS, Destination.COEFFICIENTS,
+                        Destination.ACTIVATIONS):
+        yield f"{destination.name.lower()} while it runs", Status.ILLEGAL_PACKET, packet(
+            destination, 0, np.ones((1, 9), np.uint8))
+    yield "start while it runs", Status.ILLEGAL_PACKET, start_packet(0, 1)
+
+
+@pytest.mark.parametrize("stall", [0, 100])
+def test_stops_with_the_reason_and_runs_after_a_reset(simulation, stall):
+    config = simulation.config
+    layer, program, frames = example(config)
+    good = beats_of(program, frames)
+    loaded = np.concatenate([load_packets(program), start_packet(0, len(frames))])
+    cases = list(wrong_packets(config))
+    cases += [(name, status, np.concatenate([loaded, beats]))
+              for name, status, beats in wrong_frames(program, frames)]
+    for name, status, changes in wrong_programs(config, program):
+        instructions = tuple({**fields, **changes.get(index, {})}
+                             for index, fields in enumerate(program.instructions))
+        cases.append((name, status, beats_of(replace(program, instructions=instructions), frames)))
+
+    sections = [beats for _, _, case in cases for beats in (case, good)]
+    stops = simulation.session(sections, stall=stall, seed=7, patience=PATIENCE)
+
+    golden = layer(frames)
+    for (name, status, _), stop, after in zip(cases, stops[::2], stops[1::2], strict=True):
+        assert stop.statuses == (status,), name
+        assert after.statuses == (Status.DONE,), name
+        np.testing.assert_array_equal(codes_of(program, after.beats), golden, name)
+
+
+@pytest.mark.parametrize("name", ["2x3 of 4 channels", "4x4", "8x8"])
+def test_the_interpreter_gives_the_same_reason(name):
+    config = ENGINES[name]
+    _, program, frames = example(config)
+    packed = [program.pack(codes) for codes in frames]
+
+    def status(instructions, packed, address=0):
+        interpreter = Interpreter(config)
+        interpreter.load_program(replace(program, instructions=tuple(instructions)))
+        return interpreter.run(packed, address=address, count=3).status
+
+    assert status(program.instructions, packed) == Status.DONE
+    for what, expected, changes in wrong_programs(config, program):
+        assert status([{**fields, **changes.get(index, {})}
+                       for index, fields in enumerate(program.instructions)],
+                      packed) == expected, what
+    for address in (config.program_words - INSTRUCTION_WORDS + 1, 0xFFFF):
+        assert status(program.instructions, packed, address) == Status.ILLEGAL_ADDRESS
+    short, long = packed[1][:-1], np.concatenate([packed[1], packed[1][:1]])
+    assert status(program.instructions, [packed[0], short]) == Status.SHORT_PACKET
+    assert status(program.instructions, [long]) == Status.LONG_PACKET
+    assert status(program.instructions, packed[:2]) == Status.NONE
+
+
+def test_a_stream_that_is_cut_off_leaves_the_engine_waiting_until_a_reset(simulation):
+    """Nothing tells it from a stream that pauses: no status, no result, and no harm."""
+    layer, program, frames = example(simulation.config)
+    good = beats_of(program, frames)
+    start = len(load_packets(program))
+    cuts = [1, 2, 7, start - 1, start, start + 1, start + 2, start + 3, start + 9, len(good) - 1]
+
+    stops = simulation.session([part for cut in cuts for part in (good[:cut], good)],
+                               longest=[3000, 10**8] * len(cuts), patience=PATIENCE)
+
+    golden = layer(frames)
+    for cut, stop, after in zip(cuts, stops[::2], stops[1::2], strict=True):
+        assert stop.statuses == (), cut
+        assert after.statuses == (Status.DONE,), cut
+        np.testing.assert_array_equal(codes_of(program, after.beats), golden, str(cut))

@@ -18,17 +18,26 @@ INSTRUCTION_WORDS = 16
 TAP_SPAN = 1 << 12
 
 
-class Opcode(IntEnum):
+class _Meaning(IntEnum):
+    """Numbers that each have a ``meaning``, for the documentation."""
+
+    def __new__(cls, value, meaning):
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+
+class Opcode(_Meaning):
     """What an instruction does."""
 
-    #: Ends the work on a frame: goes to address ``base`` if more frames are wanted, else stops.
-    END = 0
-    #: Convolution and scale-shift, from activation memory to activation memory.
-    CONV = 1
-    #: Lets a frame of ``pixels`` words into activation memory, beside the instructions that follow.
-    RECEIVE = 2
-    #: Gives ``pixels`` words of activation memory to the output stream.
-    SEND = 3
+    END = 0, ("Ends the work on a frame: goes to address `base` if more frames are wanted, else "
+              "stops, when everything is done.")
+    CONV = 1, "Convolution and scale-shift, from activation memory to activation memory."
+    RECEIVE = 2, ("Lets a frame of `pixels` words into activation memory from `base` on, beside "
+                  "the instructions that follow.")
+    SEND = 3, ("Gives `pixels` words of activation memory, one for each output pixel, to the "
+               "output stream.")
 
 
 @dataclass(frozen=True)
@@ -53,8 +62,8 @@ class Field:
 
 FIELDS = (
     Field("opcode", 4, "What to do."),
-    Field("wait", 1, "Begin to read or receive activations only when all earlier results are "
-                     "written."),
+    Field("wait", 1, "Begin to read activations only when all earlier results are written; to "
+                     "receive, only when besides all earlier instructions have read theirs."),
     Field("wait_input", 1, "Begin to read activations only when the frame has arrived."),
     Field("next", 1, "RECEIVE: the next frame; does nothing in the work on the last one."),
     Field("unsigned", 1, "Activation codes are uint8, not int8."),
@@ -111,26 +120,21 @@ class Instruction(data.StructLayout):
         assert self.size <= 32 * INSTRUCTION_WORDS
 
 
-class Status(IntEnum):
+class Status(_Meaning):
     """Why the engine stopped."""
 
-    #: It runs, or has not been started.
-    NONE = 0
-    #: All frames are done.
-    DONE = 1
-    #: An instruction has an unknown opcode.
-    ILLEGAL_INSTRUCTION = 2
-    #: An address is beyond its memory.
-    ILLEGAL_ADDRESS = 3
-    #: A packet has an unknown destination, or begins before it may.
-    ILLEGAL_PACKET = 4
-    #: A packet ended before its last word.
-    SHORT_PACKET = 5
-    #: A packet went on after its last word.
-    LONG_PACKET = 6
+    NONE = 0, "It runs, or has not been started."
+    DONE = 1, "All frames are done."
+    ILLEGAL_INSTRUCTION = 2, ("An instruction has an unknown opcode, or its fields contradict "
+                              "each other.")
+    ILLEGAL_ADDRESS = 3, ("An address is beyond its memory. What that memory holds is unknown if "
+                          "the address was written.")
+    ILLEGAL_PACKET = 4, "A packet has an unknown destination, or begins before it may."
+    SHORT_PACKET = 5, "A packet ended before its last word, or announced too few."
+    LONG_PACKET = 6, "A packet went on after its last word, or announced too many."
 
 
-class Destination(IntEnum):
+class Destination(_Meaning):
     """Where a packet of the input stream goes.
 
     A packet is a word with the destination in bits 0 to 3 and an address in bits 16 to 31, a word
@@ -138,14 +142,13 @@ class Destination(IntEnum):
     it needs, lowest bits first.
     """
 
-    PROGRAM = 0
-    WEIGHTS = 1
-    COEFFICIENTS = 2
-    ACTIVATIONS = 3
-    #: A frame; address and number come from the RECEIVE that it meets.
-    FRAME = 4
-    #: Runs the program at the address for that number of frames; no words follow.
-    START = 5
+    PROGRAM = 0, "Program memory, in words of 32 bits."
+    WEIGHTS = 1, "Weight memory, in words of `columns` weights."
+    COEFFICIENTS = 2, "Coefficient memory, in records of an output channel."
+    ACTIVATIONS = 3, "Activation memory, in words of `channels` codes."
+    FRAME = 4, ("Activation memory as well, but address and number come from the RECEIVE that it "
+                "meets.")
+    START = 5, "Runs the program at the address for that number of frames; no words follow."
 
 
 def assemble(**values):

@@ -7,13 +7,11 @@ import pytest
 
 from compiler.program import compile_chain
 from golden.layer import ConvLayer
-from hdl.isa import INSTRUCTION_WORDS, Destination, Status
+from hdl.isa import INSTRUCTION_WORDS, Destination, Opcode, Status
 from sim.engine import frame_packets, load_packets, packet, start_packet
 from sim.interpreter import Interpreter
 from tests.cosim.engines import ENGINES, engine
 from tests.cosim.test_engine import PATIENCE, beats_of, codes_of
-
-RECEIVE, CONV, NEXT, SEND, END = range(5)
 
 
 @pytest.fixture(params=["2x3 of 4 channels", "8x8"])
@@ -31,44 +29,46 @@ def example(config):
         bias=rng.integers(-99, 99, config.columns), multiplier=np.full(config.columns, 2**30),
         shift=np.full(config.columns, 40), rounding="half_even", padding=(1, 0, 0, 2))
     program = compile_chain([layer], (channels, 4, 3), config)
-    assert [fields["opcode"] for fields in program.instructions] == [2, 1, 2, 3, 0]
     frames = rng.integers(-128, 128, (3, channels, 4, 3)).astype(np.int8)
     return layer, program, frames
 
 
 def wrong_programs(config, program):
     """(what is wrong, status, fields to change by instruction)."""
-    fields = program.instructions[CONV]
+    opcodes = [fields["opcode"] for fields in program.instructions]
+    receive, following = (index for index, opcode in enumerate(opcodes)
+                          if opcode == Opcode.RECEIVE)
+    conv, send, end = map(opcodes.index, (Opcode.CONV, Opcode.SEND, Opcode.END))
+    fields, sent = program.instructions[conv], program.instructions[send]
     illegal, beyond = Status.ILLEGAL_INSTRUCTION, Status.ILLEGAL_ADDRESS
-    for index, opcode in ((RECEIVE, 4), (CONV, 7), (NEXT, 8), (SEND, 15), (END, 9)):
+    for index, opcode in ((receive, 4), (conv, 7), (following, 8), (send, 15), (end, 9)):
         yield f"opcode {opcode}", illegal, {index: {"opcode": opcode}}
     for name in ("last_step", "pixels", "tiles"):
         for change in (-1, 1):
-            yield f"{name} {change:+}", illegal, {CONV: {name: fields[name] + change}}
+            yield f"{name} {change:+}", illegal, {conv: {name: fields[name] + change}}
     for name in ("kernel_height", "kernel_width", "tap_words", "out_height", "out_width",
                  "frames"):
-        yield f"{name} + 1", illegal, {CONV: {name: fields.get(name, 0) + 1}}
-    send = program.instructions[SEND]
-    yield "send, pixels - 1", illegal, {SEND: {"pixels": send["pixels"] - 1}}
-    yield "send, tiles + 1", illegal, {SEND: {"tiles": send["tiles"] + 1}}
-    yield "send, blocks", illegal, {SEND: {"blocks": 1}}
-    yield "send, taps", illegal, {SEND: {"last_step": 1, "kernel_width": 1}}
+        yield f"{name} + 1", illegal, {conv: {name: fields.get(name, 0) + 1}}
+    yield "send, pixels - 1", illegal, {send: {"pixels": sent["pixels"] - 1}}
+    yield "send, tiles + 1", illegal, {send: {"tiles": sent["tiles"] + 1}}
+    yield "send, blocks", illegal, {send: {"blocks": 1}}
+    yield "send, taps", illegal, {send: {"last_step": 1, "kernel_width": 1}}
 
     activations = config.activation_words
-    yield "read", beyond, {CONV: {"base": activations - 2}}
-    yield "send from the topmost address", beyond, {SEND: {"base": 0xFFFF}}
-    yield "write", beyond, {CONV: {"out_base": activations - 1}}
-    yield "write below zero", beyond, {CONV: {"out_base": 0, "out_step": 0xFFFF}}
-    yield "send", beyond, {SEND: {"base": activations - 1}}
-    yield "receive", beyond, {RECEIVE: {"base": activations - 1}}
-    yield "receive the next", beyond, {NEXT: {"base": activations - 1}}
-    yield "weights", beyond, {CONV: {
+    yield "read", beyond, {conv: {"base": activations - 2}}
+    yield "send from the topmost address", beyond, {send: {"base": 0xFFFF}}
+    yield "write", beyond, {conv: {"out_base": activations - 1}}
+    yield "write below zero", beyond, {conv: {"out_base": 0, "out_step": 0xFFFF}}
+    yield "send", beyond, {send: {"base": activations - 1}}
+    yield "receive", beyond, {receive: {"base": activations - 1}}
+    yield "receive the next", beyond, {following: {"base": activations - 1}}
+    yield "weights", beyond, {conv: {
         "weight_base": config.weight_words - len(program.weights) + 1}}
-    yield "weights beyond 16 bits", beyond, {CONV: {"weight_base": 0xFFFF}}
-    yield "coefficients", beyond, {CONV: {
+    yield "weights beyond 16 bits", beyond, {conv: {"weight_base": 0xFFFF}}
+    yield "coefficients", beyond, {conv: {
         "coefficient_base": config.coefficient_words - config.columns + 1}}
-    yield "end", beyond, {END: {"base": config.program_words - INSTRUCTION_WORDS + 1}}
-    yield "end beyond 16 bits", beyond, {END: {"base": 0xFFFF}}
+    yield "end", beyond, {end: {"base": config.program_words - INSTRUCTION_WORDS + 1}}
+    yield "end beyond 16 bits", beyond, {end: {"base": 0xFFFF}}
 
 
 def wrong_packets(config):

@@ -9,6 +9,7 @@ import click
 from amaranth.hdl import UnusedElaboratable
 
 from hdl.config import CONFIGURATIONS, load
+from hdl.top import CONTROLS
 from scripts.console import CheckFailed, Commands, Refused, columns, output, running
 from scripts.demo import demo
 from scripts.devices import device_of
@@ -56,9 +57,9 @@ def _writing():
         raise Refused(f"{error.filename}: {error.strerror}") from None
 
 
-def _engine(config):
+def _engine(config, *control):
     with _refusing():
-        return engine(config)
+        return engine(config, *control)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog="""
@@ -101,18 +102,21 @@ def configs():
 \b
 Examples:
   celosia generate --config tiny -o build/tiny
+  celosia generate --config tiny --control wishbone -o build/tiny
   celosia generate --config my-array.toml -o build/mine
 """)
 @_config
 @_directory
-def generate(config, directory):
-    """Write the engine's Verilog and manifest.
+@click.option("--control", default="axi", show_default=True, type=click.Choice(list(CONTROLS)),
+              help="Bus of the registers: AXI4-Lite or Wishbone B4.")
+def generate(config, directory, control):
+    """Write the engine's Verilog, the C header of its registers, and a manifest.
 
-    DIR receives NAME.v and manifest.json: the configuration, the project's version, the SHA-256
-    of the Verilog, its top module and its ports. The Verilog passes Verilator's lint first, and
-    the same configuration gives the same bytes on every machine.
+    DIR receives NAME.v, celosia_registers.h and manifest.json: the configuration, the project's
+    version, the SHA-256 of the Verilog, its top module and its ports. The Verilog passes
+    Verilator's lint first, and the same configuration gives the same bytes on every machine.
     """
-    component = _engine(config)
+    component = _engine(config, control)
     with _writing(), running(f"Generating and linting {config.name}"):
         contents = write_engine(component, config, directory)
     click.echo(f"{directory / contents['verilog']}: top module {contents['top']}, "

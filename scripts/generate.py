@@ -5,23 +5,26 @@ import json
 import re
 from importlib.metadata import version
 
-from hdl.pipeline import ConvPipeline
+from hdl.top import CONTROLS
 from hdl.verilog import emit
 from scripts.files import publishing
 from scripts.lint import lint
+from scripts.registers import c_header
 
-__all__ = ["TOP", "engine", "generate", "manifest", "ports_of", "verilog_of"]
+__all__ = ["HEADER", "TOP", "engine", "generate", "manifest", "ports_of", "verilog_of"]
 
 
 #: Top module of generated Verilog.
 TOP = "celosia"
+#: C header of the registers.
+HEADER = "celosia_registers.h"
 
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\S+?) ?;$", re.MULTILINE)
 
 
-def engine(config):
-    """Return the component that ``config`` describes."""
-    return ConvPipeline(config)
+def engine(config, control="axi"):
+    """Return the component that ``config`` describes, with a bus of :data:`hdl.top.CONTROLS`."""
+    return CONTROLS[control](config)
 
 
 def verilog_of(component):
@@ -46,6 +49,7 @@ def manifest(config, verilog):
         "configuration": config.as_dict(),
         "version": version("celosia"),
         "verilog": f"{config.name}.v",
+        "registers": HEADER,
         "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
         "top": TOP,
         "ports": ports_of(verilog),
@@ -53,7 +57,7 @@ def manifest(config, verilog):
 
 
 def generate(component, config, directory):
-    """Write ``<name>.v`` and ``manifest.json`` of ``component`` to ``directory``.
+    """Write ``<name>.v``, :data:`HEADER` and ``manifest.json`` of ``component`` to ``directory``.
 
     Returns what the manifest holds. The Verilog is linted first: a fault leaves ``directory`` as
     it was. The same configuration gives the same bytes.
@@ -71,6 +75,7 @@ def generate(component, config, directory):
         path = staging / contents["verilog"]
         path.write_text(verilog, encoding="utf-8")
         lint(path, top=TOP)
+        (staging / HEADER).write_text(c_header(), encoding="utf-8")
         (staging / "manifest.json").write_text(json.dumps(contents, indent=2) + "\n",
                                                encoding="utf-8")
     return contents

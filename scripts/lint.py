@@ -12,6 +12,7 @@ __all__ = ["WAIVERS", "lint"]
 #: Verilator's warnings that generated Verilog may trip, and why each is none of a fault. Every
 #: other warning of ``-Wall`` is an error.
 WAIVERS = MappingProxyType({
+    "CASEINCOMPLETE": "what a case leaves out keeps the value that was assigned before it",
     "DECLFILENAME": "one file holds all modules, and is named after the configuration",
     "PROCASSINIT": "a register's declaration gives its value at power-up, as FPGAs load it",
     "UNUSEDSIGNAL": "a layout's field has a net of its own, whether or not it is read by name",

@@ -58,28 +58,35 @@ _PAGE = """\
 
 <!-- Generated from hdl/registers.py by `python -m scripts.pages`. -->
 
-What a processor sees of the engine, over AXI4-Lite (`celosia generate --control axi`) or Wishbone B4 (`--control wishbone`). The
-same definition gives the RTL, `celosia_registers.h`, and `sim.registers.Registers` for Python.
+What a processor sees of the engine, over AXI4-Lite (`celosia generate --control axi`) or Wishbone
+B4 (`--control wishbone`). The same definition gives the RTL, `celosia_registers.h`, and
+`sim.registers.Registers` for Python.
 
 | offset | name | bits | access | reset | meaning |
 | --- | --- | --- | --- | --- | --- |
 {rows}
 
-Bits of no field read as zero, and writing them does nothing. `reset` is the value after the design's own reset, `rst`.
+Bits of no field read as zero, and writing them does nothing. `reset` is the value after the
+design's own reset, `rst`.
 
 ## A run
-1. Send the packets that fill the memories to the input stream, and wait until `STATUS.loading` is low.
-2. Write `START_ADDRESS` and `START_FRAMES`, then `CONTROL.start`; or send a START packet, which holds both.
-3. Send frames, and take results from the output stream. Frames may also be sent before the start: the first one waits.
-4. Wait for `irq` with `INTERRUPT_ENABLE.stopped`, or until `STATUS.busy` is low and `STATUS.code` is not 0.
+1. Send the packets that fill the memories to the input stream, and wait until `STATUS.loading` is
+   low.
+2. Write `START_ADDRESS` and `START_FRAMES`, then `CONTROL.start`; or send a START packet, which
+   holds both.
+3. Send frames, and take results from the output stream. Frames may also be sent before the start:
+   the first one waits.
+4. Wait for `irq` with `INTERRUPT_ENABLE.stopped`, or until `STATUS.busy` is low and `STATUS.code`
+   is not 0.
 
-`CONTROL.start` is refused, and does nothing but set `STATUS.refused`, while a program runs, while a packet that fills a memory is
-under way, for no frames, in one write with `reset`, and after a fault until the next soft reset. A START packet while a program
-runs is a fault, `ILLEGAL_PACKET`, because what is in a stream cannot be refused.
+`CONTROL.start` is refused, and does nothing but set `STATUS.refused`, while a program runs, while
+a packet that fills a memory is under way, for no frames, in one write with `reset`, and after a
+fault until the next soft reset. A START packet while a program runs is a fault, `ILLEGAL_PACKET`,
+because what is in a stream cannot be refused.
 
-`CYCLES`, `LAYERS` and `FRAMES` begin at zero with every program. `CYCLES` counts the cycles in which `STATUS.busy` is high:
-from the cycle after the START packet's last word, or the write to `CONTROL`, to that in which the program stops, all results
-taken.
+`CYCLES`, `LAYERS` and `FRAMES` begin at zero with every program. `CYCLES` counts the cycles in
+which `STATUS.busy` is high: from the cycle after the START packet's last word, or the write to
+`CONTROL`, to that in which the program stops, all results taken.
 
 ## Why the engine stopped
 | `STATUS.code` | name |
@@ -89,17 +96,21 @@ taken.
 After a fault, which is any code above 1, the engine does nothing more until a soft reset.
 
 ## Soft reset
-`CONTROL.reset` takes one cycle. It stops the program and forgets what is under way; memories, the registers that are read and
-written, pending interrupts and the counters keep what they hold. The streams stay in order:
+`CONTROL.reset` takes one cycle. It stops the program and forgets what is under way; memories, the
+registers that are read and written, pending interrupts and the counters keep what they hold. The
+streams stay in order:
 
-- The rest of an input packet that was under way is accepted and dropped. Packets behind it are not: to be rid of those that are
-  already on their way, set `CONTROL.discard` in the same write, and clear it when the source is quiet.
-- An output beat that is on offer stays until it is taken. If its packet is not complete, a last beat of zero ends it.
+- The rest of an input packet that was under way is accepted and dropped. Packets behind it are
+  not: to be rid of those that are already on their way, set `CONTROL.discard` in the same write,
+  and clear it when the source is quiet.
+- An output beat that is on offer stays until it is taken. If its packet is not complete, a last
+  beat of zero ends it.
 
 `STATUS.closing` is high until both packets have ended. The engine can be started before that.
 
 ## Buses
-Data is 32 bits wide. Strobes of single bytes (WSTRB, `sel`) are honoured: the other bytes of a register keep what they hold.
-AXI4-Lite addresses are in bytes, their lowest two bits are ignored; Wishbone addresses are in words. An access to an offset
-without a register, and a write to a register without a field that can be written, are answered by SLVERR or `err` and do nothing.
+Data is 32 bits wide. Strobes of single bytes (WSTRB, `sel`) are honoured: the other bytes of a
+register keep what they hold. AXI4-Lite addresses are in bytes, their lowest two bits are ignored;
+Wishbone addresses are in words. An access to an offset without a register, and a write to a
+register without a field that can be written, are answered by SLVERR or `err` and do nothing.
 """

@@ -17,7 +17,7 @@ from hdl.verilog import emit
 from sim.harness import STREAM_FILES, FileHarness, stream_ports
 from sim.verilator import environment
 
-__all__ = ["Simulation", "SimulationError"]
+__all__ = ["CACHE", "Simulation", "SimulationError", "locked", "tool_environment"]
 
 
 #: Where simulators are kept, under a name that depends on their sources alone.
@@ -49,7 +49,7 @@ class Simulation:
         sources = self.verilog + STREAM_FILES.read_text(encoding="utf-8")
         directory = CACHE / hashlib.sha256(sources.encode()).hexdigest()[:16]
         directory.mkdir(parents=True, exist_ok=True)
-        with _locked(directory / "lock"):
+        with locked(directory / "lock"):
             if not (directory / "built").exists():
                 self._compile(directory)
                 (directory / "built").touch()
@@ -100,7 +100,7 @@ class Simulation:
 
     def _bench(self, build_dir, run_dir, job, plusargs):
         log, results = run_dir / "bench.log", run_dir / "results.xml"
-        with _tool_environment(), suppress(SystemExit):
+        with tool_environment(), suppress(SystemExit):
             get_runner("verilator").test(
                 hdl_toplevel="top", hdl_toplevel_lang="verilog", test_module="sim.file_bench",
                 build_dir=build_dir, test_dir=run_dir, results_xml=results, plusargs=plusargs,
@@ -121,7 +121,7 @@ class Simulation:
             f'public_flat_rw -module "top" -var "{name}"\n' for name in names), encoding="utf-8")
         log = directory / "build.log"
         try:
-            with _tool_environment():
+            with tool_environment():
                 get_runner("verilator").build(
                     sources=[control, STREAM_FILES, source], hdl_toplevel="top",
                     build_dir=directory, always=True, timescale=("1ns", "1ps"), log_file=log,
@@ -134,7 +134,7 @@ class Simulation:
 
 
 @contextmanager
-def _tool_environment():
+def tool_environment():
     """Let the runner find Verilator; it looks at this process's variables alone."""
     before = dict(os.environ)
     os.environ.update(environment())
@@ -148,7 +148,7 @@ def _tool_environment():
 
 
 @contextmanager
-def _locked(path):
+def locked(path):
     """Keep other processes out of the block."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

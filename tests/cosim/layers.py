@@ -10,6 +10,8 @@ from golden.layer import ConvLayer
 __all__ = ["MULTIPLIER_ENDS", "bias_room", "extreme_layers", "layer_and_codes"]
 
 MULTIPLIER_ENDS = (-2**31 + 1, -2**30, -1, 0, 1, 2**30, 2**31 - 1)
+#: Of coarse weights, so that many sums are halfway between two codes.
+COARSE = 64
 
 
 def bias_room(weight):
@@ -31,8 +33,9 @@ def codes_of(rng, pattern, shape, low, high):
 def scale_shift(rng, kind, sums, room):
     """Bias, multiplier and shift of each channel, given its sums without a bias.
 
-    ``fitting`` spreads the results over the codes, ``ties`` does so with many exact ties, ``any``
-    takes what comes, and ``ends`` takes ends of everything, most of which saturate or vanish.
+    ``fitting`` spreads the results over the codes, ``ties`` does so with many exact ties (all sums
+    being multiples of :data:`COARSE`), ``any`` takes what comes, and ``ends`` takes ends of
+    everything, most of which saturate or vanish.
     """
     channels = len(room)
     if kind == "ends":
@@ -44,6 +47,8 @@ def scale_shift(rng, kind, sums, room):
     sums = sums.swapaxes(0, 1).reshape(channels, -1)
     spread = np.maximum(sums.std(axis=1), 40) * rng.uniform(0.7, 2, channels)
     bias = np.clip(np.round(rng.normal(0, spread) - sums.mean(axis=1)), -room, room).astype(int)
+    if kind == "ties":
+        bias = bias // COARSE * COARSE
     bits = rng.integers(1, 31, channels)
     magnitude = 1 << bits if kind == "ties" else rng.integers(1 << bits, 2 << bits)
     shift = np.clip(np.round(np.log2(magnitude * spread / 60)), 0, 62).astype(int)
@@ -83,8 +88,11 @@ def layer_and_codes(draw, *, macs, depth):
     patterns = st.sampled_from(["random"] * 5 + ["low", "high", "ends"])
     input_unsigned, output_unsigned = draw(st.booleans()), draw(st.booleans())
     low, high = limits(output_unsigned)
+    kind = draw(st.sampled_from(["fitting", "fitting", "ties", "ties", "any", "ends"]))
     weight = codes_of(rng, draw(patterns), (group * group_outputs, group_inputs, *kernel),
                       -128, 127)
+    if kind == "ties":
+        weight = weight // COARSE * COARSE
     codes = codes_of(rng, draw(patterns), (frames, group * group_inputs, *size),
                      *limits(input_unsigned)).astype(np.uint8 if input_unsigned else np.int8)
     zero = np.zeros(len(weight), int)
@@ -97,7 +105,6 @@ def layer_and_codes(draw, *, macs, depth):
         output_zero_point=draw(st.sampled_from([low, high, *[(low + high) // 2] * 3])),
         input_unsigned=input_unsigned, output_unsigned=output_unsigned,
         low=draw(st.sampled_from([low, low, 5])), high=draw(st.sampled_from([high, high, 90])))
-    kind = draw(st.sampled_from(["fitting", "fitting", "ties", "ties", "any", "ends"]))
     bias, multiplier, shift = scale_shift(rng, kind, layer.accumulate(codes), bias_room(weight))
     return replace(layer, bias=bias, multiplier=multiplier, shift=shift), codes
 
@@ -112,6 +119,10 @@ def extreme_layers(rng):
             yield ConvLayer(name="ends", weight=weight, bias=np.full(63, bias),
                             multiplier=rng.choice(MULTIPLIER_ENDS, 63), shift=np.arange(63),
                             rounding=rounding, output_zero_point=1), codes
+        # Half of every code, so a tie for every other one.
+        yield ConvLayer(name="halves", weight=np.array([64, -64]).reshape(2, 1, 1, 1), bias=[0, 64],
+                        multiplier=[2**30, 2**30], shift=[37, 37], rounding=rounding,
+                        ), np.arange(-128, 128, dtype=np.int8).reshape(1, 1, 16, 16)
         # Every operand at its end, the zero point at the other.
         for zero in (0, 255):
             weight = rng.choice([-128, 127], (9, 3, 3, 3))

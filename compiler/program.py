@@ -148,12 +148,17 @@ def _geometry(layer, source, target, block, config):
 
 
 def _program(convolutions, layer_of, regions, rows):
-    """The frame after the present one is received once the first layer has read the present."""
+    """Compute, send, and begin anew; let the next frame in as soon as this one has been read.
+
+    A layer that waits for the first one's results has been taken by the reader when the first
+    layer is done with the frame: the RECEIVE right behind it comes neither too early nor in the
+    way of its being read ahead.
+    """
     receive = {"opcode": Opcode.RECEIVE, "base": regions[0].base, "pixels": regions[0].size - 1}
-    first = layer_of.count(0)
-    return (receive, *convolutions[:first], {**receive, "wait": 1, "next": 1},
-            *convolutions[first:], _send(regions[-1], rows),
-            {"opcode": Opcode.END, "base": INSTRUCTION_WORDS})
+    send = _send(regions[-1], rows)
+    later = [*convolutions, send][layer_of.count(0):]
+    return (receive, *convolutions[:layer_of.count(0)], later[0], {**receive, "next": 1},
+            *later[1:], {"opcode": Opcode.END, "base": INSTRUCTION_WORDS})
 
 
 def _send(region, rows):

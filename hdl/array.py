@@ -8,7 +8,7 @@ from .checks import check_lanes, check_range
 from .layouts import OPERAND_WIDTH, Tags
 from .multiplier import LutMultiplier, PortableMultiplier
 
-__all__ = ["ProcessingElement", "SystolicArray"]
+__all__ = ["ProcessingElement", "SystolicArray", "array_latency"]
 
 
 class ProcessingElement(wiring.Component):
@@ -87,6 +87,11 @@ class ProcessingElement(wiring.Component):
         return m
 
 
+def array_latency(multiplier):
+    """Return the latency of a :class:`SystolicArray` with that class of multipliers."""
+    return multiplier.LATENCY + 1
+
+
 class SystolicArray(wiring.Component):
     """``rows × columns`` processing elements.
 
@@ -137,7 +142,7 @@ class SystolicArray(wiring.Component):
         check_range("LUT rows", lut_rows, 0, rows)
         self.multiplier = multiplier
         self.lut_rows = lut_rows
-        self.LATENCY = multiplier.LATENCY + 1
+        self.LATENCY = array_latency(multiplier)
         super().__init__({
             "x": In(data.ArrayLayout(signed(OPERAND_WIDTH), rows)),
             "w": In(data.ArrayLayout(signed(OPERAND_WIDTH), columns)),

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Configuration
-from .isa import ADDRESS_WIDTH, Destination, Status
+from .isa import ADDRESS_WIDTH, Destination, Opcode, Status
 from .layouts import OPERAND_WIDTH
 from .memories import ActivationMemory
 from .operands import CoefficientReader, StoredCoefficients, TileWriter, WeightReader
@@ -54,8 +54,8 @@ class Engine(wiring.Component):
     status : ``Out(4)``
         Why the last program stopped (:class:`hdl.isa.Status`). After anything but DONE the
         engine does no more until it is reset.
-    layer_done : ``Out(1)``
-        The results of a layer are written.
+    layer_begun, layer_done : ``Out(1)``
+        The reading of a layer's activations begins; its results are written.
     """
 
     def __init__(self, config):
@@ -73,6 +73,7 @@ class Engine(wiring.Component):
             "reset": In(1),
             "busy": Out(1),
             "status": Out(4),
+            "layer_begun": Out(1),
             "layer_done": Out(1),
         })
 
@@ -93,9 +94,12 @@ class Engine(wiring.Component):
             "receiver", "sequencer", "memory", "weights", "coefficients", "writer")})
         m.d.comb += [
             sequencer.layer_done.eq(units["writer"].done),
+            sequencer.all_sent.eq(units["sender"].idle),
             sequencer.idle.eq(units["sender"].idle & units["reader"].layers.ready
                               & units["receiver"].layers.ready),
             self.layer_done.eq(units["writer"].done),
+            self.layer_begun.eq(sequencer.reader.valid & sequencer.reader.ready
+                                & (sequencer.reader.p.opcode == Opcode.CONV)),
             self.busy.eq(sequencer.busy),
         ]
         self._starting(m, units["receiver"], sequencer)

@@ -8,7 +8,7 @@ from .checks import check_range
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Rounding
 from .product import product_for, product_latency
 
-__all__ = ["RoundingShift", "ScaleShift"]
+__all__ = ["RoundingShift", "ScaleShift", "lane_latency"]
 
 
 class Fraction(data.StructLayout):
@@ -119,6 +119,11 @@ class RoundingShift(wiring.Component):
         return Mux(enable, shifted, kept).as_signed(), lost_top, lost_bottom
 
 
+def lane_latency(interval):
+    """Return the latency of a :class:`ScaleShift` that accepts a token every ``interval`` cycles."""
+    return 1 + product_latency(interval) + RoundingShift.LATENCY
+
+
 class ScaleShift(wiring.Component):
     """One lane: ``q = clamp(round((acc + bias) · multiplier / 2^shift) + zero, low, high)``.
 
@@ -147,7 +152,7 @@ class ScaleShift(wiring.Component):
             raise ValueError(f"Interval must divide 32, not {interval}")
         self.accumulator_width = accumulator_width
         self.interval = interval
-        self.latency = 1 + product_latency(interval) + RoundingShift.LATENCY
+        self.latency = lane_latency(interval)
         super().__init__({
             "valid": In(1),
             "acc": In(signed(accumulator_width)),

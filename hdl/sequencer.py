@@ -48,6 +48,8 @@ class Sequencer(wiring.Component):
         All results of a layer are written.
     halt : ``In(1)``
         Go on with nothing, until reset.
+    all_sent : ``In(1)``
+        No word of a SEND is still to leave.
     idle : ``In(1)``
         No unit has anything left to do.
     frame_ready : ``In(1)``
@@ -73,6 +75,7 @@ class Sequencer(wiring.Component):
             **{unit: Out(stream.Signature(Instruction())) for unit in UNITS},
             "layer_done": In(1),
             "halt": In(1),
+            "all_sent": In(1),
             "idle": In(1),
             "frame_ready": In(1),
             "frame_taken": Out(1),
@@ -164,7 +167,9 @@ class Sequencer(wiring.Component):
         written = ~instruction.wait | (layers == 0)
         arrived = ~instruction.wait_input | self.frame_ready
         # What a frame overwrites may still be read for the output.
-        gates = {"reader": written & arrived,
+        # Words on their way out would hold up the first ones of a layer.
+        free = (instruction.opcode != Opcode.CONV) | self.all_sent
+        gates = {"reader": written & arrived & free,
                  "receiver": written & (~instruction.wait | self.reader.ready)}
         for index, name in enumerate(UNITS):
             port = getattr(self, name)

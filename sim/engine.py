@@ -10,7 +10,7 @@ from hdl.operands import StoredCoefficients
 from sim.cosim import Simulation
 from sim.harness import RESET_MARK, TracedEngine
 
-__all__ = ["EngineSimulation", "Stop", "activation_words", "as_beats", "frame_packets",
+__all__ = ["EngineSimulation", "Stop", "Timing", "activation_words", "as_beats", "frame_packets",
            "load_packets", "packet", "reset_beat", "start_packet", "wait_beat"]
 
 
@@ -90,6 +90,23 @@ def load_packets(program):
 
 
 @dataclass(frozen=True, eq=False)
+class Timing:
+    """When what happened, in cycles from the start of the program.
+
+    Members
+    -------
+    begun, done : int64 arrays, shape (frames, instructions)
+        For each CONV: its first activation is asked for; its last result is written.
+    stopped : int
+        The program ends.
+    """
+
+    begun: np.ndarray
+    done: np.ndarray
+    stopped: int
+
+
+@dataclass(frozen=True, eq=False)
 class Stop:
     """What a section of a session gave.
 
@@ -134,20 +151,22 @@ class EngineSimulation:
         Returns
         -------
         outputs : int8 or uint8 array, shape (N, C, H, W)
-        times : int64 array
-            Cycles from the start of the program to the end of each instruction that computes,
-            frame after frame, and to the program's end.
+        timing : Timing
         """
         beats = np.concatenate([load_packets(program), start_packet(0, len(frames)),
                                 frame_packets([program.pack(codes) for codes in frames])])
         size = program.regions[-1].size
         channels = self.config.channels
         counts = {"o": size * -(-channels // 4) * len(frames),
+                  "begun": len(program.layer_of) * len(frames),
                   "trace": len(program.layer_of) * len(frames) + 1}
         outputs, _ = self.simulation.run({"i": beats}, counts, **options)
         words = activation_words(outputs["o"], channels).reshape(len(frames), size, channels)
-        _, times = _records(outputs["trace"])
-        return np.stack([program.unpack(frame) for frame in words]), times
+        _, done = _records(outputs["trace"])
+        _, begun = _records(outputs["begun"])
+        shape = len(frames), len(program.layer_of)
+        timing = Timing(begun.reshape(shape), done[:-1].reshape(shape), int(done[-1]))
+        return np.stack([program.unpack(frame) for frame in words]), timing
 
     def session(self, sections, *, longest=LONGEST, **options):
         """Run beats section by section, the engine being reset after each.

@@ -110,6 +110,8 @@ class TracedEngine(wiring.Component):
     -------
     i : ``In(stream.Signature(ControlBeat()))``
     o : stream, as of :class:`hdl.engine.Engine`
+    begun : ``Out(stream.Signature(32, always_ready=True))``
+        For each layer the cycles from the start of the program to the first activation asked for.
     trace : ``Out(stream.Signature(32, always_ready=True))``
         The status is in the topmost four bits. For each layer 0 (NONE) and the cycles from the
         start of the program to its last result written; once the program stops, or an error
@@ -122,6 +124,7 @@ class TracedEngine(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(ControlBeat())),
             "o": Out(stream.Signature(Beat())),
+            "begun": Out(stream.Signature(32, always_ready=True)),
             "trace": Out(stream.Signature(32, always_ready=True)),
         })
 
@@ -157,6 +160,7 @@ class TracedEngine(wiring.Component):
             waited.eq(Mux(waiting, waited + 1, 0)),
         ]
         m.d.comb += [
+            self.begun.valid.eq(engine.layer_begun), self.begun.payload.eq(cycles),
             self.trace.valid.eq(engine.layer_done | stopped | reset),
             self.trace.payload.eq(Mux(reset, Cat(now_sent, C(RESET_MARK, 4)),
                                       Cat(cycles, Mux(stopped, engine.status, 0)))),

@@ -69,6 +69,18 @@ def test_every_tile_can_renew_its_coefficients(config, depth):
 
 
 @pytest.mark.parametrize("config", [
+    configuration(1, 1, 1, 1), configuration(1, 3, 3, 1), configuration(2, 2, 2, 2)],
+    ids=lambda config: f"{config.rows}x{config.columns}")
+def test_coefficients_stay_until_the_last_lane_has_read_them(config):
+    """Two short tiles come at once, when both their sets are there and a third one waits."""
+    rng = np.random.default_rng(4)
+    work = [dense_layer(rng, depth=config.channels, channels=12 * config.columns,
+                        pixels=config.rows)]
+    pairs = [40, *[0] * (2 * config.channels - 1)]
+    check(config, work, gaps={"weights": itertools.cycle(pairs)})
+
+
+@pytest.mark.parametrize("config", [
     configuration(1, 1, 1, 1), configuration(2, 4, 2, 8, lane_interval=2),
     configuration(3, 2, 2, 4, multiplier="lut")],
     ids=lambda config: f"{config.rows}x{config.columns}")

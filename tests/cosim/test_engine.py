@@ -56,7 +56,7 @@ def test_networks_match_interpreter_and_golden(simulation, stall):
     seed = 100 + stall
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
-    work = [network(rng, config, macs=500 * config.rows * config.columns) for _ in range(18)]
+    work = [network(rng, config, macs=500 * config.rows * config.columns) for _ in range(12)]
     for layers, program, frames in work:
         golden = run_network(layers, frames)[-1]
         np.testing.assert_array_equal(interpreted(program, frames), golden)
@@ -82,7 +82,7 @@ def test_any_program_matches_the_interpreter(simulation, stall):
     seed = 200 + stall
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
-    jobs = [random_job(rng, simulation.config, longest=1500) for _ in range(12)]
+    jobs = [random_job(rng, simulation.config, longest=1500) for _ in range(10)]
 
     stops = simulation.session([job.beats() for job in jobs], stall=stall, seed=seed,
                                patience=PATIENCE)

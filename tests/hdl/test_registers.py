@@ -151,6 +151,24 @@ def test_stop_events():
     assert events == [0, 1, 0, 1, 0, 1, 0]
 
 
+def test_a_reset_comes_before_a_start():
+    """Of both in one write, only the reset reaches the engine."""
+    dut = EngineControl(load("tiny"))
+
+    async def bench(ctx):
+        ctx.set(dut.bus.address, Registers.offset("CONTROL") // 4)
+        ctx.set(dut.bus.strobe, 15)
+        ctx.set(dut.bus.write, 1)
+        for start, reset in ((1, 0), (0, 1), (1, 1)):
+            ctx.set(dut.bus.data, Registers.encode("CONTROL", start=start, reset=reset))
+            assert (ctx.get(dut.start), ctx.get(dut.reset)) == (start and not reset, reset)
+            await ctx.tick()
+        ctx.set(dut.bus.write, 0)
+        assert (await read(ctx, dut, "STATUS"))["refused"]
+
+    simulate(dut, bench)
+
+
 def test_version_is_the_projects():
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     version = tomllib.loads(text)["project"]["version"]

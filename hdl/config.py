@@ -119,19 +119,32 @@ class Configuration:
         return asdict(self)
 
 
+#: Memories of an engine that shares an LFE5U-85F (208 block RAMs of 2 KB) with nothing else.
+_LARGE = {"activation_words": 16384, "weight_words": 14336, "coefficient_words": 2048,
+          "program_words": 2048}
+#: The same for the 56 block RAMs of an LFE5U-25F.
+_MEDIUM = {"activation_words": 4096, "weight_words": 7168, "coefficient_words": 1024,
+           "program_words": 1024}
+#: What is left of the 30 block RAMs, of 512 bytes, of an iCE40UP5K.
+_SMALL = {"activation_words": 512, "weight_words": 512, "coefficient_words": 64,
+          "program_words": 256}
+
 CONFIGURATIONS = {config.name: config for config in (
     Configuration(name="tiny", device="ice40up5k", rows=2, columns=2, lanes=1, channels=2,
-                  multiplier="lut", lane_interval=8),
+                  multiplier="lut", lane_interval=8, **_SMALL),
     # Half of the elements in the 8 DSP blocks. Sums of up to 512 products fit 24 bits.
     Configuration(name="icebreaker", device="ice40up5k", rows=4, columns=4, lanes=1, channels=4,
-                  lut_rows=2, lane_interval=8, accumulator_width=24),
+                  lut_rows=2, lane_interval=8, accumulator_width=24, **_SMALL),
     Configuration(name="ecp5-25f", device="lfe5u-25f", rows=8, columns=8, lanes=4, channels=8,
-                  multiplier="lut"),
-    Configuration(name="ecp5-85f", device="lfe5u-85f", rows=8, columns=16, lanes=4, channels=8),
-    Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=4, channels=8),
+                  multiplier="lut", **_MEDIUM),
+    Configuration(name="ecp5-85f", device="lfe5u-85f", rows=8, columns=16, lanes=4, channels=8,
+                  **_LARGE),
+    Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=4, channels=8,
+                  **_LARGE),
     # 128 elements and the lanes have DSP blocks, of which there are 156.
     Configuration(name="ecp5-85f-16x16", device="lfe5u-85f", rows=16, columns=16, lanes=4,
-                  channels=16, lut_rows=8),
+                  channels=16, lut_rows=8, **_LARGE | {"activation_words": 8192,
+                                                       "weight_words": 8192}),
 )}
 
 

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array import SystolicArray
+from .array import SystolicArray, array_latency
 from .coefficients import CoefficientBank
 from .config import Configuration
 from .drain import DrainController, SlotToken
@@ -15,7 +15,12 @@ from .layouts import OPERAND_WIDTH, Coefficients, Tags, Tile
 from .multiplier import multiplier_class
 from .scaleshift import ScaleShift
 
-__all__ = ["ConvPipeline"]
+__all__ = ["ConvPipeline", "coefficient_delay"]
+
+
+def coefficient_delay(config):
+    """Cycles from a result being told to leave to the last lane having read its coefficients."""
+    return array_latency(multiplier_class(config.multiplier)) + config.lanes + 1
 
 
 class ConvPipeline(wiring.Component):
@@ -84,10 +89,9 @@ class ConvPipeline(wiring.Component):
         m.submodules.issuer = issuer = StepIssuer(channels=config.channels)
         m.submodules.drain = drain = DrainController(
             rows=config.rows, slots=config.slots, interval=config.lane_interval)
-        # The last lane reads a coefficient this long after its result was told to leave.
         m.submodules.bank = bank = CoefficientBank(
             columns=config.columns, lanes=config.lanes,
-            read_delay=array.LATENCY + config.lanes + 1)
+            read_delay=coefficient_delay(config))
 
         wiring.connect(m, wiring.flipped(self.tiles), issuer.tiles)
         wiring.connect(m, wiring.flipped(self.coefficients), bank.channels)

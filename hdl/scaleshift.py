@@ -120,7 +120,7 @@ class RoundingShift(wiring.Component):
 
 
 def lane_latency(interval):
-    """Return the latency of a :class:`ScaleShift` that accepts a token every ``interval`` cycles."""
+    """Return the latency of a :class:`ScaleShift` for a token every ``interval`` cycles."""
     return 1 + product_latency(interval) + RoundingShift.LATENCY
 
 

@@ -17,7 +17,7 @@ from scripts.files import write_whole
 from scripts.generate import engine
 from scripts.generate import generate as write_engine
 from scripts.report import json_of, table
-from scripts.synth import synthesise
+from scripts.synth import PARTS, synthesise
 from scripts.tools import Toolchain
 
 __all__ = ["main"]
@@ -67,7 +67,7 @@ def _engine(config, *control):
 Examples:
   celosia configs
   celosia generate --config ecp5-85f -o build/ecp5-85f
-  celosia synth --config tiny -o build/tiny --report build/tiny.json
+  celosia synth --config ecp5-85f -o build/ecp5-85f --report build/ecp5-85f.json
   celosia demo
 
 Exit status: 0 done; 1 a check failed, such as timing or fit; 2 bad input, or not supported.
@@ -126,12 +126,14 @@ def generate(config, directory, control):
 @main.command(epilog="""
 \b
 Examples:
-  celosia synth --config tiny -o build/tiny
   celosia synth --config ecp5-85f -o build/ecp5 --seeds 5 --report build/ecp5.json
-  celosia synth --config tiny -o build/tiny --target 20
+  celosia synth --config icebreaker --part pipeline -o build/icebreaker
+  celosia synth --config tiny --part pipeline -o build/tiny --target 20
 """)
 @_config
 @_directory
+@click.option("--part", type=click.Choice(list(PARTS)), default="engine", show_default=True,
+              help="All of it, or the pipeline of array and lanes without memories and bus.")
 @click.option("--seeds", metavar="N", default=1, show_default=True,
               type=click.IntRange(1, 1000), help="Placements to try; the report has the median.")
 @click.option("--report", metavar="R.json", type=click.Path(path_type=Path),
@@ -140,17 +142,19 @@ Examples:
               help="Exit with status 1 if the median is below this frequency.")
 @click.option("--native", is_flag=True,
               help="Take yosys and nextpnr from PATH, in place of those from PyPI.")
-def synth(config, directory, seeds, report, target, native):
-    """Synthesise, place and route the engine; report area and speed.
+def synth(config, directory, part, seeds, report, target, native):
+    """Synthesise, place and route the engine, or its pipeline; report area and speed.
 
     DIR receives the netlist, and the log and report of every tool and seed. Cells are counted
     after packing. ECP5 places the block out of context; iCE40 places it in a wrapper of a shift
     register and exclusive ors, whose own cells are shown beside.
     """
-    component = _engine(config)
+    with _refusing():
+        component = PARTS[part](config)
     with _writing():
         figures = synthesise(component, config, directory, seeds=seeds, target=target,
                              toolchain=Toolchain(native=native))
+        figures["part"] = part
         if report:
             write_whole(report, json_of(figures))
     _show(config, figures)

@@ -3,13 +3,20 @@
 import json
 from pathlib import Path
 
+from hdl.pipeline import ConvPipeline
 from hdl.scan import ScanWrapper
+from hdl.top import CONTROLS
 from scripts.console import running
 from scripts.devices import device_of
 from scripts.generate import TOP, verilog_of
 from scripts.report import ceiling, cells, critical_path, fmax, shortage, summary, totals
 
-__all__ = ["synthesise"]
+__all__ = ["PARTS", "synthesise"]
+
+
+#: What can be synthesised of a configuration: the engine with its AXI ports, or its core alone,
+#: which also fits devices that are too small for the rest.
+PARTS = {"engine": CONTROLS["axi"], "pipeline": ConvPipeline}
 
 
 def synthesise(component, config, directory, *, toolchain, seeds=1, target=None):

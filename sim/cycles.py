@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hdl.array import array_latency
 from hdl.multiplier import multiplier_class
+from hdl.pipeline import coefficient_delay
 from hdl.scaleshift import lane_latency
 
 __all__ = ["Cycles", "conv_cycles"]
@@ -23,6 +24,8 @@ class Cycles:
         Lost to output pixels that fill up the last tile.
     lanes : int
         Lost to tiles that are shorter than the lanes need to take them out.
+    coefficients : int
+        Lost to blocks of output channels that are shorter than a set of coefficients needs.
     fill : int
         From the first request to the first operands in the array, and from the last to the last
         result written.
@@ -32,12 +35,14 @@ class Cycles:
     channels: float
     pixels: float
     lanes: int
+    coefficients: int
     fill: int
 
     @property
     def total(self):
         """All of them, as the hardware counts."""
-        return round(self.compute + self.channels + self.pixels) + self.lanes + self.fill
+        array = round(self.compute + self.channels + self.pixels)
+        return array + self.lanes + self.coefficients + self.fill
 
 
 def conv_cycles(fields, config, macs):
@@ -45,7 +50,9 @@ def conv_cycles(fields, config, macs):
 
     A tile takes ``K`` cycles, its reduction, but the next one no less than ``D``, the cycles that
     the lanes need for its results. So ``n`` tiles take ``K + (n - 1) · max(K, D)``; ``D`` more
-    bring the last one out; the rest is the same for all layers.
+    bring the last one out; the rest is the same for all layers. A block of output channels also
+    takes no less than the next set of coefficients: its bank becomes free once the lanes are done
+    with the block before, and takes a channel a cycle.
 
     Parameters
     ----------
@@ -63,9 +70,12 @@ def conv_cycles(fields, config, macs):
     compute = macs / elements
     used_rows = (fields["pixels"] + 1) / (pixel_tiles * config.rows)
     array = tiles * reduction
+    period = max(reduction, config.drain_cycles)
+    set_cycles = coefficient_delay(config) + config.columns + 2
     return Cycles(
         compute=compute, channels=array * used_rows - compute, pixels=array * (1 - used_rows),
-        lanes=(tiles - 1) * max(0, config.drain_cycles - reduction),
+        lanes=(tiles - 1) * (period - reduction),
+        coefficients=(blocks - 1) * max(0, set_cycles - pixel_tiles * period),
         fill=config.drain_cycles + _latency(config))
 
 

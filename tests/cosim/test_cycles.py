@@ -1,0 +1,98 @@
+"""The cycle model says what the hardware counts, for every layer."""
+
+import numpy as np
+import pytest
+
+from compiler.program import compile_chain
+from golden.layer import ConvLayer, run_network
+from hdl.config import CONFIGURATIONS
+from hdl.isa import Opcode
+from sim.cycles import conv_cycles
+from sim.engine import EngineSimulation
+from tests.cosim.engines import ENGINES, engine
+from tests.cosim.networks import network
+
+#: Layers of ResNet-8, MobileNetV1-0.25 (96×96), DS-CNN and ResNet-18: input channels, output
+#: channels, kernel, stride, padding, group, and input size, the latter cut where a frame of the
+#: original would not fit.
+LAYERS = (
+    (3, 16, (3, 3), 1, (1, 1, 1, 1), 1, (32, 32)),
+    (16, 16, (3, 3), 1, (1, 1, 1, 1), 1, (32, 32)),
+    (16, 32, (3, 3), 2, (0, 0, 1, 1), 1, (32, 32)),
+    (32, 32, (3, 3), 1, (1, 1, 1, 1), 1, (16, 16)),
+    (16, 32, (1, 1), 2, (0, 0, 0, 0), 1, (32, 32)),
+    (32, 64, (3, 3), 2, (0, 0, 1, 1), 1, (16, 16)),
+    (64, 64, (3, 3), 1, (1, 1, 1, 1), 1, (8, 8)),
+    (64, 10, (1, 1), 1, (0, 0, 0, 0), 1, (1, 1)),
+    (3, 8, (3, 3), 2, (0, 0, 1, 1), 1, (96, 96)),
+    (8, 16, (1, 1), 1, (0, 0, 0, 0), 1, (48, 48)),
+    (16, 16, (3, 3), 2, (0, 0, 1, 1), 16, (48, 48)),
+    (64, 64, (3, 3), 1, (1, 1, 1, 1), 64, (12, 12)),
+    (128, 128, (1, 1), 1, (0, 0, 0, 0), 1, (6, 6)),
+    (128, 256, (1, 1), 1, (0, 0, 0, 0), 1, (3, 3)),
+    (1, 64, (10, 4), 2, (4, 1, 5, 1), 1, (49, 10)),
+    (64, 64, (1, 1), 1, (0, 0, 0, 0), 1, (25, 5)),
+    (3, 16, (7, 7), 2, (3, 3, 3, 3), 1, (48, 48)),
+)
+
+
+def check(program, layers, frames, simulation):
+    """Run it; every CONV that waits for the one before must take what the model says."""
+    outputs, timing = simulation.run(program, frames, patience=1_000_000)
+    np.testing.assert_array_equal(outputs, run_network(layers, frames)[-1])
+    convolutions = [fields for fields in program.instructions if fields["opcode"] == Opcode.CONV]
+    measured = timing.done - timing.begun
+    checked = 0
+    for index, fields in enumerate(convolutions):
+        if fields["wait"]:
+            predicted = conv_cycles(fields, program.config, macs=1).total
+            # After a reset no set of coefficients is in use, and the first two load at once.
+            steady = measured[int(index == 0):, index]
+            assert steady.tolist() == [predicted] * len(steady), fields
+            checked += len(steady)
+    return checked
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_equals_the_hardware_in_random_networks(name):
+    simulation = engine(name)
+    print("seed 600")
+    rng = np.random.default_rng(600)
+    checked = 0
+    for _ in range(10):
+        layers, program, frames = network(rng, simulation.config, macs=3000)
+        checked += check(program, layers, frames, simulation)
+    assert checked >= 15
+
+
+def random_layer(rng, shape):
+    inputs, outputs, kernel, stride, padding, group, _ = shape
+    weight = rng.integers(-128, 128, (outputs, inputs // group, *kernel))
+    return ConvLayer(
+        name="layer", weight=weight, bias=rng.integers(-1000, 1000, outputs),
+        multiplier=rng.integers(2**30, 2**31, outputs), shift=np.full(outputs, 43),
+        rounding="tflite", stride=(stride, stride), padding=padding, group=group)
+
+
+def test_equals_the_hardware_in_layers_of_real_networks():
+    config = CONFIGURATIONS["ecp5-85f"]
+    simulation = EngineSimulation(config)
+    rng = np.random.default_rng(601)
+    for shape in LAYERS:
+        layer = random_layer(rng, shape)
+        frames = rng.integers(-128, 128, (2, shape[0], *shape[-1]), dtype=np.int8)
+        program = compile_chain([layer], frames.shape[1:], config)
+        assert check(program, [layer], frames, simulation) >= 1
+
+
+def test_tells_where_the_cycles_go():
+    """ResNet-8's second layer on 8×16: only fill and drain are lost."""
+    config = CONFIGURATIONS["ecp5-85f"]
+    rng = np.random.default_rng(602)
+    shape = (16, 16, (3, 3), 1, (1, 1, 1, 1), 1, (32, 32))
+    layer = random_layer(rng, shape)
+    program = compile_chain([layer], (16, 32, 32), config)
+    cycles = conv_cycles(program.instructions[1], config, layer.macs((1, 16, 32, 32)))
+    assert (cycles.compute, cycles.channels, cycles.pixels, cycles.lanes) == (18432, 0, 0, 0)
+    assert cycles.total == 18432 + cycles.fill
+    assert cycles.fill < 80

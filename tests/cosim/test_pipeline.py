@@ -110,8 +110,8 @@ def test_long_tiles_cost_array_cycles(pipeline):
 
     least = sum(lower(*each, config).array_cycles for each in work)
     # A step's weights go in and through their buffer; the last tile leaves row by row, through
-    # array, lane (bias, product, rounding) and buffer.
-    fill = config.channels + 3
+    # array, lane (bias, product, rounding) and buffer; control adds a register here and there.
+    fill = config.channels + 8
     lane = 1 + product_latency(config.lane_interval) + RoundingShift.LATENCY
     drain = (config.drain_cycles + multiplier_class(config.multiplier).LATENCY + 1 + config.lanes
              + lane + 1)

@@ -25,8 +25,8 @@ def instructions_page():
     records = [f"| `{name}` | {_bits(stored[name].offset, stored[name].width)} | "
                f"{_RECORD[name]} |" for name in stored.members]
     return _PAGE.format(
-        words=INSTRUCTION_WORDS, last_bit=32 * INSTRUCTION_WORDS - 1, span=TAP_SPAN, used=layout.size,
-        opcodes=_table(Opcode), fields="\n".join(fields), records="\n".join(records),
+        words=INSTRUCTION_WORDS, used=layout.size, last_bit=32 * INSTRUCTION_WORDS - 1,
+        span=TAP_SPAN, opcodes=_table(Opcode), fields="\n".join(fields), records="\n".join(records),
         record_bits=stored.size, destinations=_table(Destination), codes=_table(Status))
 
 
@@ -62,13 +62,14 @@ the decoder, the assembler (`hdl.isa.assemble`), the disassembler and this page;
 {opcodes}
 
 An instruction takes {words} words of program memory; `START` and `END` give the address of the
-first one, at any word. Bits {used} to {last_bit} are not used. All addresses and steps of activation
-memory are modulo 2^16, so a step may also go back.
+first one, at any word. Bits {used} to {last_bit} are not used. All addresses and steps of
+activation memory are modulo 2^16, so a step may also go back.
 
 Instructions overlap: each is handed out once all units that it concerns have taken the one
 before. Weights and coefficients are read ahead, a frame arrives beside whatever follows its
-RECEIVE, and an instruction begins to read activations when the one before has read its last. So one that reads what an earlier CONV writes says `wait`, and the first one that reads
-a frame says `wait_input`. Reading is in order, and results are written in order, behind the reads
+RECEIVE, and an instruction begins to read activations when the one before has read its last. So
+one that reads what an earlier CONV writes says `wait`, and the first one that reads a frame says
+`wait_input`. Reading is in order, and results are written in order, behind the reads
 of all earlier instructions; what an instruction writes must not be what it reads itself.
 
 ## Fields

@@ -10,7 +10,7 @@ from hdl.operands import StoredCoefficients
 from sim.engine import frame_packets, load_packets, packet, start_packet
 from sim.interpreter import Interpreter, read_addresses
 
-__all__ = ["Job", "random_job"]
+__all__ = ["Job", "echo_job", "random_job", "send_all"]
 
 
 @dataclass(kw_only=True)
@@ -86,7 +86,7 @@ def random_job(rng, config, *, longest):
         instructions.append(fields)
         if index == before + during:
             instructions.append({**receive, "wait": 1, "next": 1})
-    instructions.append({**_whole(config, frame), "wait": 1})
+    instructions.append({**send_all(config, frame), "wait": 1})
     address = int(rng.integers(0, config.program_words
                                - INSTRUCTION_WORDS * (len(instructions) + 1) + 1))
     instructions.append({"opcode": Opcode.END, "base": address + INSTRUCTION_WORDS})
@@ -100,6 +100,22 @@ def random_job(rng, config, *, longest):
                activations=codes(memory, config.channels),
                coefficients=_coefficients(rng, config.coefficient_words),
                frames=[codes(frame, config.channels) for _ in range(count)])
+
+
+def echo_job(rng, config, *, words, count):
+    """A :class:`Job` that sends each frame back from its last word to its first, the next one
+    taking its place."""
+    receive = {"opcode": Opcode.RECEIVE, "pixels": words - 1}
+    send = {"opcode": Opcode.SEND, "wait_input": 1, "base": words - 1, "x_step": 0xFFFF,
+            "in_height": 1, "in_width": 1, "out_width": words - 1, "pixels": words - 1,
+            "tiles": -(-words // config.rows) - 1}
+    return Job(instructions=[receive, send, {**receive, "wait": 1, "next": 1},
+                             {"opcode": Opcode.END, "base": INSTRUCTION_WORDS}],
+               address=0, count=count, weights=np.zeros((1, config.columns), np.uint8),
+               activations=np.zeros((config.activation_words, config.channels), np.uint8),
+               coefficients=[{}], frames=[
+                   rng.integers(0, 256, (words, config.channels)).astype(np.uint8)
+                   for _ in range(count)])
 
 
 def _reads(fields):
@@ -194,7 +210,7 @@ def _send(rng, config, readable, longest):
     return {**_walk(rng, config, readable, longest=longest, taps=False), "opcode": Opcode.SEND}
 
 
-def _whole(config, first):
+def send_all(config, first):
     """A SEND of all activation memory from a word on."""
     words = config.activation_words - first
     return {"opcode": Opcode.SEND, "base": first, "x_step": 1, "in_height": 1, "in_width": 1,

@@ -1,5 +1,7 @@
 """The engine runs whatever programs are legal as the interpreter and golden do, at any pace."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from sim.engine import (
 from sim.interpreter import Interpreter
 from tests.cosim.engines import ENGINES, engine
 from tests.cosim.networks import network
-from tests.cosim.programs import random_job
+from tests.cosim.programs import echo_job, random_job, send_all
 
 #: Cycles in which nothing comes in or out, at most: a layer's.
 PATIENCE = 300_000
@@ -106,6 +108,27 @@ def test_many_frames_back_to_back(simulation):
     outputs, _ = simulation.run(program, frames, stall=30, seed=300, patience=PATIENCE)
 
     np.testing.assert_array_equal(outputs, run_network(layers, frames)[-1])
+
+
+@pytest.mark.parametrize("stall", [0, 100])
+def test_a_frame_is_read_before_the_next_overwrites_it(simulation, stall):
+    print("seed 600")
+    job = echo_job(np.random.default_rng(600), simulation.config, words=90, count=5)
+    stop, = simulation.session([job.beats()], stall=stall, seed=600)
+    assert stop.statuses == (Status.DONE,)
+    np.testing.assert_array_equal(
+        stop.beats, np.concatenate([as_beats(frame[::-1]) for frame in job.frames]))
+
+
+def test_a_soft_reset_forgets_a_frame_that_has_arrived(simulation):
+    """It arrives while something else is sent; what follows the reset waits for its own frame."""
+    print("seed 700")
+    job = echo_job(np.random.default_rng(700), simulation.config, words=9, count=1)
+    receive, send, *rest = job.instructions
+    cut = replace(job, instructions=[receive, send_all(simulation.config, 9), send, *rest])
+    stops = simulation.session([cut.beats(), job.beats()], longest=[20, 10**8])
+    assert [stop.statuses for stop in stops] == [(), (Status.DONE,)]
+    np.testing.assert_array_equal(stops[1].beats, as_beats(job.frames[0][::-1]))
 
 
 @pytest.mark.parametrize("stall", [0, 100])

@@ -15,14 +15,18 @@ from rich.panel import Panel
 from rich.table import Table
 
 from compiler.onnx_reader import read_onnx
+from compiler.program import compile_chain
 from hdl.config import CONFIGURATIONS
+from hdl.isa import Opcode
 from hdl.pipeline import ConvPipeline
-from scripts.console import CheckFailed, running
+from scripts.console import CheckFailed, Refused, running
 from scripts.devices import device_of
 from scripts.digits import float_model_path, load_images, model_path
 from scripts.report import table
 from scripts.synth import synthesise
 from scripts.tools import Toolchain
+from sim.cycles import conv_cycles
+from sim.engine import EngineSimulation
 from sim.pipeline import PipelineSimulation
 
 __all__ = ["demo"]
@@ -30,6 +34,8 @@ __all__ = ["demo"]
 
 #: Images of one kind shown as pictures.
 SHOWN = 6
+#: Cycles without input or output after which the engine has failed; no layer takes as many.
+PATIENCE = 100_000
 
 
 @click.command(epilog="""
@@ -52,7 +58,8 @@ def demo(count, name, synth_config, synth, output):
 
     A network of five convolutions, trained on MNIST and quantised, reads images that it was not
     trained on. Verilator computes every convolution, BatchNorm and ReLU from the generated
-    Verilog; each code is compared with the golden model's. Exit status 1 if one differs.
+    Verilog, layer by layer and then all in one; each code is compared with the golden model's.
+    Exit status 1 if one differs.
     """
     console = Console(highlight=False, soft_wrap=True)
     images, labels = load_images()
@@ -62,29 +69,42 @@ def demo(count, name, synth_config, synth, output):
     model = read_onnx(model_path())
     config = CONFIGURATIONS[name]
 
-    console.print(f"[bold]1. The engine {name}[/], {config.rows}×{config.columns} processing "
-                  f"elements and {config.lanes} scale-shift lanes, in simulation")
-    simulation = PipelineSimulation(config)
-    with running("Compiling the generated Verilog with Verilator"):
-        simulation.build()
     codes = model.quantise(images)
-    rows, logits, golden_logits = _run_layers(model, simulation, codes)
+    try:
+        program = compile_chain(model.layers, codes.shape[1:], config)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+    console.print(f"[bold]1. Layer by layer[/]: the pipeline of {name}, {config.rows}×"
+                  f"{config.columns} processing elements and {config.lanes} scale-shift lanes")
+    pipeline = PipelineSimulation(config)
+    with running("Compiling the pipeline's Verilog with Verilator"):
+        pipeline.build()
+    rows, golden_logits = _run_layers(model, pipeline, codes)
     console.print(_layer_table(rows, count))
+    console.print("[bold]2. The whole network[/]: frames go into the engine, classes come out")
+    engine = EngineSimulation(config)
+    with running("Compiling the engine's Verilog with Verilator"):
+        engine.build()
+    with running(f"Running {count} frames"):
+        logits, timing = engine.run(program, codes, patience=PATIENCE)
+    console.print(_frame_table(model, program, timing))
 
     with running("Running the float network"):
         float_logits = _float_logits(images)
     predictions = logits[:, :, 0, 0].argmax(axis=1)
-    console.print(f"[bold]2. What it read[/] in {count} images that it was not trained on")
+    console.print(f"[bold]3. What it read[/] in {count} images that it was not trained on")
     console.print(_pictures(images, labels, predictions))
     console.print(_accuracy_table(labels, {
         "float network (ONNX reference)": float_logits,
         "golden model, int8": golden_logits,
-        "Verilog under Verilator, int8": logits}))
+        "engine in Verilog, int8": logits}))
 
-    if wrong := sum(row["differ"] for row in rows):
+    wrong = sum(row["differ"] for row in rows) + np.count_nonzero(logits != golden_logits)
+    if wrong:
         raise CheckFailed(f"{wrong} codes differ between the Verilog and the golden model")
-    console.print(f"All {sum(row['codes'] for row in rows):,} codes of the Verilog equal the "
-                  "golden model's.\n")
+    console.print(f"All {sum(row['codes'] for row in rows):,} codes of the pipeline and all "
+                  f"{logits.size:,} of the engine equal the golden model's.\n")
     if synth:
         _synthesise(console, synth_config, output)
 
@@ -102,7 +122,7 @@ def _run_layers(model, simulation, codes):
                 "differ": int(np.count_nonzero(outputs[0] != golden))})
             codes = outputs[0]
             advance()
-    return rows, codes, golden
+    return rows, golden
 
 
 def _table(**options):
@@ -128,6 +148,27 @@ def _layer_table(rows, count):
             "×".join(map(str, layer.weight.shape[2:])) + f"/{layer.stride[0]}",
             f"{row['macs'] / 1e6:.2f}", f"{row['cycles']:,}", f"{row['macs'] / row['cycles']:.1f}",
             f"{row['codes']:,}", f"{row['differ']:,}")
+    return grid
+
+
+def _frame_table(model, program, timing):
+    """What the cycle model says of a frame beside what the last frame took."""
+    fields = [each for each in program.instructions if each["opcode"] == Opcode.CONV]
+    measured = (timing.done - timing.begun)[-1]
+    # Of the last frame: the first one had to be waited for.
+    period = int(np.diff(timing.done[:, -1], prepend=0)[-1])
+    macs = [layer.macs((1, region.channels, region.height, region.width))
+            for layer, region in zip(program.layers, program.regions[:-1], strict=True)]
+    grid = _table(show_footer=True)
+    for heading, footer in (("layer", "frame to frame"), ("MACs", f"{sum(macs):,}"),
+                            ("predicted cycles", ""), ("cycles", f"{period:,}"),
+                            ("MAC/cycle", f"{sum(macs) / period:.1f}")):
+        grid.add_column(heading, footer, justify="left" if heading == "layer" else "right",
+                        no_wrap=True)
+    for layer, each, count, cycles in zip(model.layers, fields, macs, measured, strict=True):
+        grid.add_row(layer.name, f"{count:,}",
+                     f"{conv_cycles(each, program.config, count).total:,}", f"{cycles:,}",
+                     f"{count / cycles:.1f}")
     return grid
 
 
@@ -175,7 +216,7 @@ def _picture(pixels):
 def _synthesise(console, name, output):
     config = CONFIGURATIONS[name]
     device = device_of(config)
-    console.print(f"[bold]3. The engine {name}[/], {config.rows}×{config.columns} processing "
+    console.print(f"[bold]4. The pipeline of {name}[/], {config.rows}×{config.columns} processing "
                   f"elements, placed and routed on {device.name}")
     figures = synthesise(ConvPipeline(config), config, output, toolchain=Toolchain(native=False))
     console.print(table(device, figures))

@@ -123,9 +123,9 @@ def test_a_frame_is_read_before_the_next_overwrites_it(simulation, stall):
 def test_a_soft_reset_forgets_a_frame_that_has_arrived(simulation):
     """It arrives while something else is sent; what follows the reset waits for its own frame."""
     print("seed 700")
-    job = echo_job(np.random.default_rng(700), simulation.config, words=9, count=1)
+    job = echo_job(np.random.default_rng(700), simulation.config, words=90, count=1)
     receive, send, *rest = job.instructions
-    cut = replace(job, instructions=[receive, send_all(simulation.config, 9), send, *rest])
+    cut = replace(job, instructions=[receive, send_all(simulation.config, 90), send, *rest])
     stops = simulation.session([cut.beats(), job.beats()], longest=[20, 10**8])
     assert [stop.statuses for stop in stops] == [(), (Status.DONE,)]
     np.testing.assert_array_equal(stops[1].beats, as_beats(job.frames[0][::-1]))

@@ -5,126 +5,19 @@ import random
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, RisingEdge
-from cocotbext.axi import (
-    AxiLiteBus,
-    AxiLiteMaster,
-    AxiResp,
-    AxiStreamBus,
-    AxiStreamSink,
-    AxiStreamSource,
-)
+from cocotbext.axi import AxiResp
 
-from compiler.program import compile_chain
-from golden.layer import ConvLayer, run_network
-from hdl.config import load
 from hdl.isa import Destination, Status
 from hdl.registers import IDENTITY, REGISTERS, VERSION
-from sim.engine import activation_words, load_packets, packet, start_packet
+from sim.engine import load_packets, packet, start_packet
 from sim.registers import Registers
+from tests.cosim.host import CONFIG, Host, Network
 
-CONFIG = load("tiny")
 #: Of :class:`hdl.top.AxiEngine`, in cycles: from a program's last cycle to ``irq``.
 IRQ_DELAY = 2
 bench = cocotb.test(timeout_time=2, timeout_unit="ms")
-
-
-class Network:
-    """Two layers with random weights, some frames, and what golden makes of them."""
-
-    def __init__(self, seed, *, frames):
-        rng = np.random.default_rng(seed)
-        layers = [ConvLayer(
-            name=f"layer {index}", weight=rng.integers(-128, 128, shape),
-            bias=rng.integers(-999, 999, shape[0]), multiplier=rng.integers(2**30, 2**31, shape[0]),
-            shift=np.full(shape[0], 40), rounding="half_even", padding=(1, 1, 1, 1), low=0)
-            for index, shape in enumerate([(5, 3, 3, 3), (4, 5, 3, 3)])]
-        self.frames = rng.integers(-128, 128, (frames, 3, 4, 5)).astype(np.int8)
-        self.outputs = run_network(layers, self.frames)[-1]
-        assert len(np.unique(self.outputs)) > 10
-        self.program = compile_chain(layers, self.frames.shape[1:], CONFIG)
-
-    def frame_packet(self, index):
-        codes = self.frames[index % len(self.frames)]
-        return packet(Destination.FRAME, 0, self.program.pack(codes))
-
-    def results(self, data):
-        """Codes in an output packet's bytes."""
-        beats = np.frombuffer(bytes(data), np.uint8).reshape(-1, 4)
-        return self.program.unpack(activation_words(beats, CONFIG.channels))
-
-
-def pauses(seed, stall):
-    """Yield for ever whether to pause."""
-    source = random.Random(seed)
-    while True:
-        yield source.random() < stall
-
-
-class Host:
-    """Both streams and the registers of a design under test."""
-
-    def __init__(self, dut, *, stall=0, seed=1):
-        Clock(dut.clk, 10, unit="ns").start()
-        self.dut = dut
-        self.axil = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
-        self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, dut.rst)
-        self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, dut.rst)
-        if stall:
-            chance = random.Random(seed)
-            for channel in (self.source, self.sink, self.axil.write_if.aw_channel,
-                            self.axil.write_if.w_channel, self.axil.write_if.b_channel,
-                            self.axil.read_if.ar_channel, self.axil.read_if.r_channel):
-                channel.set_pause_generator(pauses(chance.random(), stall))
-
-
-    async def start_up(self):
-        self.dut.rst.value = 1
-        await ClockCycles(self.dut.clk, 3)
-        self.dut.rst.value = 0
-        await RisingEdge(self.dut.clk)
-
-    async def read(self, name):
-        answer = await self.axil.read(Registers.offset(name), 4)
-        assert answer.resp == AxiResp.OKAY
-        return Registers.decode(name, int.from_bytes(answer.data, "little"))
-
-    async def write(self, name, **fields):
-        word = Registers.encode(name, **fields).to_bytes(4, "little")
-        answer = await self.axil.write(Registers.offset(name), word)
-        assert answer.resp == AxiResp.OKAY
-
-    async def send(self, beats):
-        """Queue packets, given as beats."""
-        for part in np.split(beats, np.flatnonzero(beats[:, 4])[:-1] + 1):
-            await self.source.send(part[:, :4].tobytes())
-
-    async def load(self, network):
-        await self.send(load_packets(network.program))
-        await self.source.wait()
-        while (await self.read("STATUS"))["loading"]:
-            pass
-
-    async def start(self, frames):
-        await self.write("START_FRAMES", frames=frames)
-        await self.write("CONTROL", start=1)
-
-    async def finish(self, network, frames, code=Status.DONE):
-        """Results of all frames are right, and the program then stops."""
-        for index in range(frames):
-            data = (await self.sink.recv(compact=False)).tdata
-            np.testing.assert_array_equal(network.results(data),
-                                          network.outputs[index % len(network.frames)])
-        while (status := await self.read("STATUS"))["busy"]:
-            pass
-        assert status["code"] == code
-        assert self.sink.empty()
-
-    async def frames(self, network, indices):
-        for index in indices:
-            await self.send(network.frame_packet(index))
 
 
 async def moments(dut, seen):

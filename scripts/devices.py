@@ -59,8 +59,8 @@ class Device:
 def _ecp5(name, size, **resources):
     return Device(name=name, family="ecp5", synthesis="synth_ecp5",
                   place=(f"--{size}", "--package", "CABGA381", "--speed", "6"), speed="6",
-                  # Lattice FPGA-DS-02012, register-to-register performance: multiplier with all
-                  # registers, true dual-port RAM with output registers. Given for grade 8.
+                  # Remembered of Lattice FPGA-DS-02012, register-to-register performance, grade 8:
+                  # multiplier with all registers, true dual-port RAM with output registers.
                   dsp_ceiling=225.0, bram_ceiling=272.0, ask=150.0, out_of_context=True,
                   **resources)
 
@@ -69,7 +69,7 @@ DEVICES = MappingProxyType({device.name: device for device in (
     Device(name="ice40up5k", family="ice40", synthesis="synth_ice40 -device u",
            place=("--up5k", "--package", "sg48"), speed="up",
            lut=5280, ff=5280, dsp=8, bram=30,
-           # Lattice FPGA-DS-02008, register-to-register performance.
+           # Remembered of Lattice FPGA-DS-02008, register-to-register performance.
            dsp_ceiling=50.0, bram_ceiling=150.0, ask=30.0, out_of_context=False),
     _ecp5("lfe5u-25f", "25k", lut=24288, ff=24288, dsp=28, bram=56),
     _ecp5("lfe5u-85f", "85k", lut=83640, ff=83640, dsp=156, bram=208),

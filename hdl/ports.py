@@ -108,43 +108,18 @@ class PacketReceiver(wiring.Component):
         with m.If(written):
             m.d.sync += [full.eq(0), self.address.eq(self.address + 1)]
 
-        header = self.i.payload
         with m.FSM() as fsm:
             m.d.comb += [
                 self.idle.eq(fsm.ongoing("DESTINATION") & ~awaiting),
                 self.loading.eq(~is_frame & ~fsm.ongoing("FAILED")),
             ]
             with m.State("DESTINATION"):
-                m.d.comb += [
-                    self.i.ready.eq(~full),
-                    self.loading.eq(self.i.valid & (header.data[:4] != Destination.FRAME)),
-                ]
-                m.d.sync += [destination.eq(header.data[:4]), self.address.eq(header.data[16:]),
-                             beat.eq(0)]
-                with m.If(self.i.valid & ~full):
-                    m.next = "LENGTH"
-                    with m.If(header.last):
-                        self._fail(m, Status.SHORT_PACKET)
-                    with m.Elif((header.data[:4] > Destination.START)
-                                | (self.busy & (header.data[:4] != Destination.FRAME))):
-                        self._fail(m, Status.ILLEGAL_PACKET)
+                self._destination(m, destination, beat, full)
             with m.State("LENGTH"):
                 self._length(m, is_frame, awaiting, frame_address, frame_words, words_left,
                              destination)
             with m.State("WORDS"):
-                accept = self.i.valid & (~full | written)
-                m.d.comb += self.i.ready.eq(~full | written)
-                with m.If(accept):
-                    m.d.sync += [buffer.eq(Cat(buffer[32:], self.i.p.data)), beat.eq(beat + 1)]
-                    end = (beat == last_beat) & (words_left == 1)
-                    with m.If(beat == last_beat):
-                        m.d.sync += [beat.eq(0), full.eq(1), words_left.eq(words_left - 1)]
-                    with m.If(end & self.i.p.last):
-                        m.next = "DRAIN"
-                    with m.Elif(end):
-                        self._fail(m, Status.LONG_PACKET)
-                    with m.Elif(self.i.p.last):
-                        self._fail(m, Status.SHORT_PACKET)
+                self._words(m, buffer, beat, last_beat, full, written, words_left)
             with m.State("DRAIN"), m.If(written):
                 m.next = "DESTINATION"
                 with m.If(is_frame):
@@ -153,6 +128,23 @@ class PacketReceiver(wiring.Component):
             with m.State("FAILED"):
                 pass
         return m
+
+    def _destination(self, m, destination, beat, full):
+        """First word of a packet."""
+        header = self.i.payload
+        m.d.comb += [
+            self.i.ready.eq(~full),
+            self.loading.eq(self.i.valid & (header.data[:4] != Destination.FRAME)),
+        ]
+        m.d.sync += [destination.eq(header.data[:4]), self.address.eq(header.data[16:]),
+                     beat.eq(0)]
+        with m.If(self.i.valid & ~full):
+            m.next = "LENGTH"
+            with m.If(header.last):
+                self._fail(m, Status.SHORT_PACKET)
+            with m.Elif((header.data[:4] > Destination.START)
+                        | (self.busy & (header.data[:4] != Destination.FRAME))):
+                self._fail(m, Status.ILLEGAL_PACKET)
 
     def _length(self, m, is_frame, awaiting, frame_address, frame_words, words_left, destination):
         """Second word of a packet; a frame waits here until it is wanted."""
@@ -176,6 +168,22 @@ class PacketReceiver(wiring.Component):
                 self._fail(m, Status.SHORT_PACKET)
             with m.Elif(is_frame & (beat.data != frame_words + 1)):
                 self._fail(m, Status.LONG_PACKET)
+
+    def _words(self, m, buffer, beat, last_beat, full, written, words_left):
+        """The words that follow, gathered from their beats."""
+        accept = self.i.valid & (~full | written)
+        m.d.comb += self.i.ready.eq(~full | written)
+        with m.If(accept):
+            m.d.sync += [buffer.eq(Cat(buffer[32:], self.i.p.data)), beat.eq(beat + 1)]
+            end = (beat == last_beat) & (words_left == 1)
+            with m.If(beat == last_beat):
+                m.d.sync += [beat.eq(0), full.eq(1), words_left.eq(words_left - 1)]
+            with m.If(end & self.i.p.last):
+                m.next = "DRAIN"
+            with m.Elif(end):
+                self._fail(m, Status.LONG_PACKET)
+            with m.Elif(self.i.p.last):
+                self._fail(m, Status.SHORT_PACKET)
 
     def _fail(self, m, status):
         m.d.comb += [self.failed.eq(1), self.status.eq(status)]

@@ -125,26 +125,7 @@ class Sequencer(wiring.Component):
                     m.d.sync += word.eq(0)
                     self._stop(m, Status.ILLEGAL_ADDRESS)
             with m.State("DECODE"):
-                m.next = "DISPATCH"
-                with m.Switch(instruction.opcode):
-                    for opcode in (Opcode.CONV, Opcode.SEND, Opcode.RECEIVE):
-                        with m.Case(opcode):
-                            m.d.sync += pending.eq(
-                                Cat(opcode in opcodes for opcodes in UNITS.values()))
-                    with m.Case(Opcode.END):
-                        m.d.sync += [frames_left.eq(frames_left - 1),
-                                     address.eq(instruction.base)]
-                        with m.If(frames_left <= 1):
-                            m.next = "FINISH"
-                    with m.Default():
-                        self._stop(m, Status.ILLEGAL_INSTRUCTION)
-                # The sender knows nothing of taps and blocks.
-                with m.If((instruction.opcode == Opcode.SEND)
-                          & ((instruction.last_step != 0) | (instruction.blocks != 0))):
-                    self._stop(m, Status.ILLEGAL_INSTRUCTION)
-                with m.If((instruction.opcode == Opcode.RECEIVE) & instruction.next
-                          & (frames_left <= 1)):
-                    m.d.sync += pending.eq(0)
+                self._decode(m, instruction, pending, frames_left, address)
             with m.State("DISPATCH"):
                 with m.If(self.halt):
                     m.next = "HALT"
@@ -161,6 +142,29 @@ class Sequencer(wiring.Component):
     def _stop(self, m, status):
         m.d.comb += [self.stopped.eq(1), self.status.eq(status)]
         m.next = "IDLE"
+
+    def _decode(self, m, instruction, pending, frames_left, address):
+        """Find the units that the instruction concerns, or carry it out."""
+        m.next = "DISPATCH"
+        with m.Switch(instruction.opcode):
+            for opcode in (Opcode.CONV, Opcode.SEND, Opcode.RECEIVE):
+                with m.Case(opcode):
+                    m.d.sync += pending.eq(
+                        Cat(opcode in opcodes for opcodes in UNITS.values()))
+            with m.Case(Opcode.END):
+                m.d.sync += [frames_left.eq(frames_left - 1),
+                             address.eq(instruction.base)]
+                with m.If(frames_left <= 1):
+                    m.next = "FINISH"
+            with m.Default():
+                self._stop(m, Status.ILLEGAL_INSTRUCTION)
+        # The sender knows nothing of taps and blocks.
+        with m.If((instruction.opcode == Opcode.SEND)
+                  & ((instruction.last_step != 0) | (instruction.blocks != 0))):
+            self._stop(m, Status.ILLEGAL_INSTRUCTION)
+        with m.If((instruction.opcode == Opcode.RECEIVE) & instruction.next
+                  & (frames_left <= 1)):
+            m.d.sync += pending.eq(0)
 
     def _offer(self, m, instruction, pending, layers):
         """Offer the instruction to the units that have not taken it."""

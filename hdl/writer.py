@@ -82,10 +82,7 @@ class ResultWriter(wiring.Component):
         end_row = take & last_slot
         end_tile = end_row & last_row
         end_block = end_tile & last_tile
-        m.d.comb += [
-            self.layers.ready.eq(~busy),
-            self.results.ready.eq(busy),
-        ]
+        m.d.comb += [self.layers.ready.eq(~busy), self.results.ready.eq(busy)]
         with m.If(self.layers.valid & self.layers.ready):
             new = self.layers.payload
             m.d.sync += [

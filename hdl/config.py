@@ -135,8 +135,9 @@ CONFIGURATIONS = {config.name: config for config in (
     # Half of the elements in the 8 DSP blocks. Sums of up to 512 products fit 24 bits.
     Configuration(name="icebreaker", device="ice40up5k", rows=4, columns=4, lanes=1, channels=4,
                   lut_rows=2, lane_interval=8, accumulator_width=24, **_SMALL),
-    Configuration(name="ecp5-25f", device="lfe5u-25f", rows=8, columns=8, lanes=4, channels=8,
-                  multiplier="lut", **_MEDIUM),
+    # 16 elements and the lanes share 28 DSP blocks.
+    Configuration(name="ecp5-25f", device="lfe5u-25f", rows=8, columns=4, lanes=2, channels=8,
+                  lut_rows=4, **_MEDIUM),
     Configuration(name="ecp5-85f", device="lfe5u-85f", rows=8, columns=16, lanes=4, channels=8,
                   **_LARGE),
     Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=4, channels=8,

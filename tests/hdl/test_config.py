@@ -10,7 +10,7 @@ FIELDS = {"name": "mine", "device": "lfe5u-25f", "rows": 2, "columns": 4, "lanes
 
 
 @pytest.mark.parametrize(("name", "rows", "columns"), [
-    ("tiny", 2, 2), ("icebreaker", 4, 4), ("ecp5-25f", 8, 8), ("ecp5-85f", 8, 16),
+    ("tiny", 2, 2), ("icebreaker", 4, 4), ("ecp5-25f", 8, 4), ("ecp5-85f", 8, 16),
     ("ecp5-85f-8x8", 8, 8), ("ecp5-85f-16x16", 16, 16)])
 def test_named_configurations(name, rows, columns):
     """Others rely on these names and sizes."""

@@ -93,7 +93,7 @@ def native(tmp_path, monkeypatch):
 @pytest.fixture
 def synth(tmp_path, monkeypatch):
     """Run ``celosia synth --config tiny`` on the stand-in block; keep its report."""
-    monkeypatch.setattr(scripts.cli, "engine", lambda _: Grid())
+    monkeypatch.setitem(scripts.cli.PARTS, "engine", lambda _: Grid())
 
     def run(*options):
         return CliRunner().invoke(scripts.cli.main, [

@@ -54,7 +54,7 @@ class CountCheck(wiring.Component):
     last_tile : ``In(1)``
         That word belongs to the last tile.
     wrong : ``Out(1)``
-        They differ. Stays high until the next walk begins.
+        They differ. Stays high until a reset.
     """
 
     def __init__(self):
@@ -100,8 +100,7 @@ class ActivationReader(wiring.Component):
     step and go round in a ring for the others, so one request leaves every cycle from the first
     to the last, whatever the stride, padding, dilation or batch.
 
-    The first request leaves two cycles after the layer was accepted; :attr:`LATENCY` is counted
-    from there.
+    The first request leaves four cycles after the layer was accepted.
 
     Parameters
     ----------

@@ -50,8 +50,8 @@ class Properties(wiring.Component):
         return m
 
     def state(self, m, dut):
-        """Add assumptions and assertions; each kind of properties has its own."""
-        raise AssertionError(f"{type(self).__name__} states nothing")
+        """Add assumptions and assertions."""
+        raise NotImplementedError
 
 
 class Handshakes(Properties):

@@ -38,6 +38,10 @@ class Opcode(_Meaning):
                   "the instructions that follow.")
     SEND = 3, ("Gives `pixels` words of activation memory, one for each output pixel, to the "
                "output stream.")
+    DEPTHWISE = 4, ("Convolution of each channel by itself with a kernel of 3x3, and scale-shift. "
+                    "Reads the padded input word after word, as if for a kernel of 1x1.")
+    VECTOR = 5, ("Sum or greatest of the codes under the taps, or of what tables make of them, and "
+                 "scale-shift: pooling, residual addition, requantisation.")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,13 @@ FIELDS = (
     Field("zero", 9, "Zero point of the output.", signed=True),
     Field("low", 9, "Lower bound of the output codes.", signed=True),
     Field("high", 9, "Upper bound of the output codes.", signed=True),
+    # What the window and the vector unit do.
+    Field("window_stride_y", 4, "DEPTHWISE: input rows from one output row to the next."),
+    Field("window_stride_x", 4, "DEPTHWISE: input columns from one output column to the next."),
+    Field("out_pixels", 20, "DEPTHWISE: output pixels of all frames, less one."),
+    Field("maximum", 1, "VECTOR: the greatest, not the sum."),
+    Field("table", 1, "VECTOR: of table entries, not of codes. 256 records come before those of "
+                      "the channels: entries for even taps (`bias`) and odd taps (`multiplier`)."),
     # Where results go.
     Field("out_base", ADDRESS_WIDTH, "Address of the first output pixel."),
     Field("out_step", ADDRESS_WIDTH, "From one output pixel to the next."),

@@ -5,8 +5,8 @@ from enum import IntEnum
 from amaranth import *
 from amaranth.lib import data
 
-__all__ = ["MULTIPLIER_WIDTH", "OPERAND_WIDTH", "STEP_WIDTH", "Coefficients", "Rounding", "Tags",
-           "Tile", "array_zero_point", "channel_records", "pack_records"]
+__all__ = ["MULTIPLIER_WIDTH", "OPERAND_WIDTH", "STEP_WIDTH", "Coefficients", "Rounding",
+           "SumGroup", "Tags", "Tile", "array_zero_point", "channel_records", "pack_records"]
 
 
 #: Bits of an activation code, a weight and a result.
@@ -78,6 +78,23 @@ class Coefficients(data.StructLayout):
             "low": signed(9),
             "high": signed(9),
         })
+
+
+class SumGroup(data.StructLayout):
+    """Sums of a pixel that enter the scale-shift lanes together, other than from the array.
+
+    Members
+    -------
+    sums : ``lanes`` signed numbers of :data:`MULTIPLIER_WIDTH` bits
+    slot : unsigned
+        Which ``lanes`` channels of the word they are: channel ``slot * lanes + lane``.
+    renew : 1 bit
+        The first group of a block, which takes the next set of coefficients.
+    """
+
+    def __init__(self, *, lanes, slots):
+        super().__init__({"sums": data.ArrayLayout(signed(MULTIPLIER_WIDTH), lanes),
+                          "slot": range(max(2, slots)), "renew": 1})
 
 
 class Tags(data.StructLayout):

@@ -11,16 +11,16 @@ __all__ = ["CoefficientBank"]
 
 
 class CoefficientBank(wiring.Component):
-    """Holds two sets of coefficients, each for all columns of the array.
+    """Holds two sets of coefficients, each for the channels of a block.
 
-    A set arrives as one channel after the other, column 0 first. The first set goes to bank 1,
-    then banks alternate. A bank is loaded again ``read_delay`` cycles after the other came into
-    use.
+    A set arrives as one channel after the other, that of column 0 first, the last one marked.
+    The first set goes to bank 1, then banks alternate. A bank is loaded again ``read_delay``
+    cycles after the other came into use.
 
     Parameters
     ----------
     columns : :class:`int`, 1 to 64
-        Channels in a set.
+        Channels in a set, at most.
     lanes : :class:`int`, a divisor of ``columns``
         Lanes, each with a read port of its own to columns ``slot * lanes + lane``.
     read_delay : :class:`int`, 1 to 255
@@ -74,15 +74,13 @@ class CoefficientBank(wiring.Component):
         m.d.comb += [
             self.channels.ready.eq(loading),
             write.eq(self.channels.valid & loading),
-            complete.eq(write & last_lane & (slot == self.slots - 1)),
+            complete.eq(write & self.channels.p.last),
             self.set_ready.eq(waiting != 0),
         ]
         with m.If(write):
-            m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
-            with m.If(last_lane):
-                m.d.sync += slot.eq(Mux(complete, 0, slot + 1))
+            m.d.sync += [lane.eq(Mux(last_lane, 0, lane + 1)), slot.eq(slot + last_lane)]
         with m.If(complete):
-            m.d.sync += bank.eq(~bank)
+            m.d.sync += [lane.eq(0), slot.eq(0), bank.eq(~bank)]
 
         # A bank is claimed one cycle before its first write and left in the cycle of its last.
         claim = Signal()

@@ -34,6 +34,11 @@ class Configuration:
         One of :data:`MULTIPLIERS`.
     lut_rows : int, 0 to ``rows``
         So many rows, the last ones, multiply in the fabric whatever ``multiplier`` says.
+    window_width : int, 0 to 1024
+        Longest line, padding included, of a depthwise layer on the window unit; 0: there is no
+        such unit, and depthwise layers run on the array.
+    vector : bool
+        Whether there is a vector unit, for pooling, residual addition and requantisation.
     lane_interval : int, a divisor of 32
         Cycles that a lane spends on one result. 1: four 18-bit products at once. More: a
         digit-serial product of ``32 // lane_interval`` bits a cycle, without DSP blocks.
@@ -65,6 +70,8 @@ class Configuration:
     lut_rows: int = 0
     lane_interval: int = 1
     accumulator_width: int = 32
+    window_width: int = 0
+    vector: bool = False
     activation_words: int = 4096
     weight_words: int = 4096
     coefficient_words: int = 512
@@ -74,7 +81,7 @@ class Configuration:
         for field in fields(self):
             value = getattr(self, field.name)
             if type(value) is not field.type:
-                kind = {int: "an integer", str: "a string"}[field.type]
+                kind = {int: "an integer", str: "a string", bool: "true or false"}[field.type]
                 raise TypeError(f"Configuration {field.name} must be {kind}, not {value!r}")
         self._require("rows", 1, 64)
         self._require("columns", 1, 64)
@@ -82,6 +89,7 @@ class Configuration:
         self._require("channels", self.rows, 64)
         self._require("lut_rows", 0, self.rows)
         self._require("accumulator_width", 18, 32)
+        self._require("window_width", 0, 1024)
         for memory in ("activation_words", "weight_words", "coefficient_words", "program_words"):
             self._require(memory, 16, 65536)
         if self.columns % self.lanes:
@@ -105,6 +113,21 @@ class Configuration:
         return self.columns // self.lanes
 
     @property
+    def parts(self):
+        """Groups of ``lanes`` channels in an activation word."""
+        return -(-self.channels // self.lanes)
+
+    @property
+    def groups(self):
+        """The most groups of ``lanes`` channels that leave a unit together."""
+        return max(self.slots, self.parts)
+
+    @property
+    def sum_width(self):
+        """Bits of what a lane takes: an accumulator, or the sum of another unit."""
+        return 32 if self.vector or self.window_width else self.accumulator_width
+
+    @property
     def drain_cycles(self):
         """Cycles between two tiles that the lanes can sustain.
 
@@ -119,12 +142,12 @@ class Configuration:
         return asdict(self)
 
 
-#: Memories of an engine that shares an LFE5U-85F (208 block RAMs of 2 KB) with nothing else.
-_LARGE = {"activation_words": 16384, "weight_words": 14336, "coefficient_words": 2048,
-          "program_words": 2048}
+#: Memories of an engine that has the 208 block RAMs, of 2 KB, of an LFE5U-85F for itself.
+_LARGE = {"activation_words": 12288, "weight_words": 17408, "coefficient_words": 2048,
+          "program_words": 1024, "vector": True, "window_width": 256}
 #: The same for the 56 block RAMs of an LFE5U-25F.
-_MEDIUM = {"activation_words": 4096, "weight_words": 7168, "coefficient_words": 1024,
-           "program_words": 1024}
+_MEDIUM = {"activation_words": 4096, "weight_words": 10240, "coefficient_words": 1024,
+           "program_words": 1024, "vector": True, "window_width": 128}
 #: What is left of the 30 block RAMs, of 512 bytes, of an iCE40UP5K.
 _SMALL = {"activation_words": 512, "weight_words": 512, "coefficient_words": 64,
           "program_words": 256}
@@ -138,14 +161,13 @@ CONFIGURATIONS = {config.name: config for config in (
     # 16 elements and the lanes share 28 DSP blocks.
     Configuration(name="ecp5-25f", device="lfe5u-25f", rows=8, columns=4, lanes=2, channels=8,
                   lut_rows=4, **_MEDIUM),
-    Configuration(name="ecp5-85f", device="lfe5u-85f", rows=8, columns=16, lanes=4, channels=8,
+    Configuration(name="ecp5-85f", device="lfe5u-85f", rows=8, columns=16, lanes=8, channels=8,
                   **_LARGE),
     Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=4, channels=8,
-                  **_LARGE),
+                  **_LARGE | {"weight_words": 34816}),
     # 128 elements and the lanes have DSP blocks, of which there are 156.
-    Configuration(name="ecp5-85f-16x16", device="lfe5u-85f", rows=16, columns=16, lanes=4,
-                  channels=16, lut_rows=8, **_LARGE | {"activation_words": 8192,
-                                                       "weight_words": 8192}),
+    Configuration(name="ecp5-85f-16x16", device="lfe5u-85f", rows=16, columns=16, lanes=8,
+                  channels=16, lut_rows=8, **_LARGE | {"activation_words": 5120}),
 )}
 
 

@@ -49,6 +49,8 @@ class DrainController(wiring.Component):
         Whether a new set of coefficients is there.
     credit : ``In(1)``
         Whether there is room for one more group of results.
+    swap : ``In(1)``
+        Somebody else takes a new set of coefficients; only while nothing drains.
     capture, shift : ``Out(1)``
         Tags for the array.
     valid, token : ``Out``
@@ -69,6 +71,7 @@ class DrainController(wiring.Component):
             "renew": In(1),
             "set_ready": In(1),
             "credit": In(1),
+            "swap": In(1),
             "capture": Out(1),
             "shift": Out(1),
             "valid": Out(1),
@@ -111,8 +114,9 @@ class DrainController(wiring.Component):
             ]
         with m.If(row_done):
             m.d.sync += [row.eq(next_row), last_row.eq(next_row == self.rows - 1)]
+        m.d.sync += self.token.bank.eq(self.token.bank ^ self.swap ^ (self.capture & self.renew))
         with m.If(self.capture):
-            m.d.sync += [draining.eq(1), self.token.bank.eq(self.token.bank ^ self.renew)]
+            m.d.sync += draining.eq(1)
         with m.Elif(done):
             m.d.sync += draining.eq(0)
         return m

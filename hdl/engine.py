@@ -5,14 +5,15 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Configuration
+from .fifo import ReadyRegister
 from .isa import ADDRESS_WIDTH, Destination, Opcode, Status
 from .layouts import OPERAND_WIDTH
 from .memories import ActivationMemory
 from .operands import CoefficientReader, StoredCoefficients, TileWriter, WeightReader
 from .pipeline import ConvPipeline
 from .ports import Beat, PacketReceiver, WordSender
-from .reader import ActivationReader
-from .sequencer import UNITS, Sequencer
+from .reader import ActivationReader, Route
+from .sequencer import COMPUTING, UNITS, Sequencer
 from .writer import ResultWriter
 
 __all__ = ["Engine"]
@@ -26,9 +27,11 @@ class Engine(wiring.Component):
         packets ─ receiver ─┬ program ──── sequencer ─ instructions to all units
                             ├ weights ────────────┐
                             ├ coefficients ─────┐ │
-                            └─┬ activations ─ pipeline ─┬ results
-                              └───── writer ────────────┘
-                                     sender ─ output stream
+                            └─┬ activations ─┬ pipeline ─┬─ results
+                              │              ├ window ─┤ │
+                              │              ├ vector ─┘ │
+                              │              └ sender ───┼─ output stream
+                              └───── writer ─────────────┘
 
     Parameters
     ----------
@@ -84,12 +87,12 @@ class Engine(wiring.Component):
             m.submodules[name] = ResetInserter(self.reset)(unit)
         sequencer = units["sequencer"]
         for name in UNITS:
-            wiring.connect(m, getattr(sequencer, name), units[name].layers)
+            if name in units:
+                wiring.connect(m, getattr(sequencer, name), units[name].layers)
         wiring.connect(m, wiring.flipped(self.i), units["receiver"].i)
         wiring.connect(m, units["sender"].o, wiring.flipped(self.o))
-        self._datapath(m, **{name: units[name] for name in (
-            "reader", "memory", "pipeline", "tiles", "weights", "coefficients", "writer",
-            "sender")})
+        self._fetch(m, units)
+        self._compute(m, units)
         self._loading(m, **{name: units[name] for name in (
             "receiver", "sequencer", "memory", "weights", "coefficients", "writer")})
         m.d.comb += [
@@ -99,7 +102,7 @@ class Engine(wiring.Component):
                               & units["receiver"].layers.ready),
             self.layer_done.eq(units["writer"].done),
             self.layer_begun.eq(sequencer.reader.valid & sequencer.reader.ready
-                                & (sequencer.reader.p.opcode == Opcode.CONV)),
+                                & sequencer.reader.p.opcode.matches(*COMPUTING)),
             self.busy.eq(sequencer.busy),
         ]
         self._starting(m, units["receiver"], sequencer)
@@ -110,8 +113,18 @@ class Engine(wiring.Component):
         config = self.config
         shape = {"channels": config.channels, "lanes": config.lanes}
         activation_width = config.channels * OPERAND_WIDTH
-        return {
-            "sequencer": Sequencer(depth=config.program_words),
+        units = {}
+        if config.window_width:
+            from .window import WindowUnit
+            units["window"] = WindowUnit(columns=config.columns, slots=config.groups,
+                                         width=config.window_width, **shape)
+        if config.vector:
+            from .vector import VectorUnit
+            units["vector"] = VectorUnit(rows=config.rows, slots=config.groups, **shape)
+        absent = {opcode for unit, opcode in (("window", Opcode.DEPTHWISE),
+                                              ("vector", Opcode.VECTOR)) if unit not in units}
+        return units | {
+            "sequencer": Sequencer(depth=config.program_words, absent=absent),
             "receiver": PacketReceiver(widths={
                 Destination.PROGRAM: 32,
                 Destination.WEIGHTS: config.columns * OPERAND_WIDTH,
@@ -124,29 +137,68 @@ class Engine(wiring.Component):
             "tiles": TileWriter(),
             "weights": WeightReader(columns=config.columns, channels=config.channels,
                                     depth=config.weight_words),
-            "coefficients": CoefficientReader(columns=config.columns,
+            "coefficients": CoefficientReader(columns=config.columns, channels=config.channels,
                                               depth=config.coefficient_words),
             "pipeline": ConvPipeline(config),
             "writer": ResultWriter(rows=config.rows, slots=config.slots, **shape),
             "sender": WordSender(channels=config.channels),
         }
 
-    def _datapath(self, m, *, reader, memory, pipeline, tiles, weights, coefficients, writer,
-                  sender):
-        """From activation memory through the pipeline and back, or out."""
+    def _fetch(self, m, units):
+        """From activation memory to who asked for the word."""
+        reader, memory = units["reader"], units["memory"]
+        # A stall stops at its register, so that it need not reach the reader in the same cycle.
+        m.submodules.fetched = fetched = ResetInserter(self.reset)(
+            ReadyRegister(memory.words.payload.shape()))
         wiring.connect(m, reader.requests, memory.requests)
-        wiring.connect(m, tiles.o, pipeline.tiles)
-        wiring.connect(m, weights.o, pipeline.weights)
-        wiring.connect(m, coefficients.o, pipeline.coefficients)
-        wiring.connect(m, pipeline.outputs, writer.results)
-        word = memory.words
+        wiring.connect(m, memory.words, fetched.i)
+        word, pipeline = fetched.o, units["pipeline"]
+        m.d.comb += pipeline.activations.payload.eq(word.p.codes)
+        ports = {Route.ARRAY: pipeline.activations}
+        for name, route in (("sender", Route.SENDER), ("window", Route.WINDOW),
+                            ("vector", Route.VECTOR)):
+            if name in units:
+                ports[route] = units[name].words
+                m.d.comb += units[name].words.payload.eq(word.payload)
+        with m.Switch(word.p.route):
+            for route, port in ports.items():
+                with m.Case(route):
+                    m.d.comb += [port.valid.eq(word.valid), word.ready.eq(port.ready)]
+
+    def _compute(self, m, units):
+        """From the memories through the units to the lanes, and back."""
+        pipeline, tables = units["pipeline"], units["coefficients"]
+        weights, sums = units["weights"], pipeline.sums
+        wiring.connect(m, units["tiles"].o, pipeline.tiles)
+        wiring.connect(m, pipeline.outputs, units["writer"].results)
         m.d.comb += [
-            pipeline.activations.payload.eq(word.p.codes),
-            pipeline.activations.valid.eq(word.valid & ~word.p.send),
-            sender.words.payload.eq(word.payload),
-            sender.words.valid.eq(word.valid & word.p.send),
-            word.ready.eq(Mux(word.p.send, sender.words.ready, pipeline.activations.ready)),
+            pipeline.weights.payload.eq(weights.o.payload),
+            pipeline.weights.valid.eq(weights.o.valid & ~weights.window),
+            weights.o.ready.eq(pipeline.weights.ready),
+            pipeline.coefficients.payload.eq(tables.o.payload),
+            pipeline.coefficients.valid.eq(tables.o.valid & ~tables.table),
+            tables.o.ready.eq(pipeline.coefficients.ready),
         ]
+        if window := units.get("window"):
+            m.d.comb += [
+                window.weights.payload.eq(weights.o.payload),
+                window.weights.valid.eq(weights.o.valid & weights.window),
+            ]
+            with m.If(weights.window):
+                m.d.comb += weights.o.ready.eq(window.weights.ready)
+        if vector := units.get("vector"):
+            m.d.comb += [
+                vector.tables.p.even.eq(tables.o.p.bias),
+                vector.tables.p.odd.eq(tables.o.p.multiplier),
+                vector.tables.valid.eq(tables.o.valid & tables.table),
+            ]
+            with m.If(tables.table):
+                m.d.comb += tables.o.ready.eq(vector.tables.ready)
+        # One unit at a time has any.
+        for unit in (units[name] for name in ("window", "vector") if name in units):
+            m.d.comb += unit.sums.ready.eq(sums.ready)
+            with m.If(unit.sums.valid):
+                m.d.comb += [sums.valid.eq(1), sums.payload.eq(unit.sums.payload)]
 
     def _loading(self, m, *, receiver, sequencer, memory, weights, coefficients, writer):
         """Memories are filled by packets; results come before an activation word from there."""
@@ -190,10 +242,13 @@ class Engine(wiring.Component):
             sequencer.start_frames.eq(Mux(receiver.start, receiver.frames, self.start_frames)),
         ]
 
-    def _status(self, m, *, receiver, sequencer, reader, memory, weights, coefficients, **_):
+    def _status(self, m, *, receiver, sequencer, reader, memory, weights, coefficients, **units):
         """Keep the first reason to stop; it halts the sequencer."""
         config = self.config
         request = reader.requests
+        wrong = reader.wrong
+        if window := units.get("window"):
+            wrong |= window.wrong
         beyond = ((request.valid & request.p.live & request.p.inside
                    & (request.p.address >= config.activation_words))
                   | (memory.write_en & (memory.write.address >= config.activation_words))
@@ -213,7 +268,7 @@ class Engine(wiring.Component):
                 m.d.sync += self.status.eq(receiver.status)
             with m.Elif(beyond):
                 m.d.sync += self.status.eq(Status.ILLEGAL_ADDRESS)
-            with m.Elif(reader.wrong):
+            with m.Elif(wrong):
                 m.d.sync += self.status.eq(Status.ILLEGAL_INSTRUCTION)
             with m.Elif(sequencer.stopped):
                 m.d.sync += self.status.eq(sequencer.status)

@@ -1,4 +1,4 @@
-"""Stream buffer."""
+"""Stream buffers."""
 
 from amaranth import *
 from amaranth.lib import fifo, stream, wiring
@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 
-__all__ = ["StreamBuffer"]
+__all__ = ["ReadyRegister", "StreamBuffer"]
 
 
 class StreamBuffer(wiring.Component):
@@ -54,4 +54,43 @@ class StreamBuffer(wiring.Component):
             buffer.r_en.eq(self.o.ready),
             self.level.eq(buffer.level),
         ]
+        return m
+
+
+class ReadyRegister(wiring.Component):
+    """Passes a stream on in the same cycle, but gives ``i.ready`` from a register.
+
+    What is refused at ``o`` while ``i`` has been promised to be taken is kept here.
+
+    Parameters
+    ----------
+    shape : shape-castable
+        Payload.
+
+    Members
+    -------
+    i : ``In(stream.Signature(shape))``
+    o : ``Out(stream.Signature(shape))``
+    """
+
+    def __init__(self, shape):
+        self.shape = shape
+        super().__init__({
+            "i": In(stream.Signature(shape)),
+            "o": Out(stream.Signature(shape)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        full = Signal()
+        kept = Signal(self.shape, reset_less=True)
+        m.d.comb += [
+            self.i.ready.eq(~full),
+            self.o.valid.eq(full | self.i.valid),
+            Value.cast(self.o.payload).eq(Mux(full, Value.cast(kept),
+                                              Value.cast(self.i.payload))),
+        ]
+        m.d.sync += full.eq(self.o.valid & ~self.o.ready)
+        with m.If(~full):
+            m.d.sync += Value.cast(kept).eq(Value.cast(self.i.payload))
         return m

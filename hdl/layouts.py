@@ -66,6 +66,8 @@ class Coefficients(data.StructLayout):
         What becomes of the fraction.
     zero, low, high : signed, 9 bits, -128 to 255
         Zero point of the output, and the bounds of its codes.
+    last : 1 bit
+        The channel ends a set.
     """
 
     def __init__(self):
@@ -77,6 +79,7 @@ class Coefficients(data.StructLayout):
             "zero": signed(9),
             "low": signed(9),
             "high": signed(9),
+            "last": 1,
         })
 
 

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .checks import check_range
 from .isa import ADDRESS_WIDTH
 from .layouts import OPERAND_WIDTH
-from .reader import ReadRequest
+from .reader import ReadRequest, Route
 
 __all__ = ["ActivationMemory", "ActivationWrite", "FetchedWord", "block_memory"]
 
@@ -34,12 +34,12 @@ class ActivationWrite(data.StructLayout):
 
 
 class FetchedWord(data.StructLayout):
-    """An activation word, and where it goes."""
+    """An activation word, where it goes, and whether a pixel that exists needs it."""
 
     def __init__(self, *, channels):
         super().__init__({
             "codes": data.ArrayLayout(OPERAND_WIDTH, channels),
-            "send": 1,
+            "route": Route,
             "live": 1,
         })
 
@@ -112,7 +112,7 @@ class ActivationMemory(wiring.Component):
             m.d.sync += [
                 valid.eq(self.requests.valid), request.eq(self.requests.payload),
                 self.words.valid.eq(valid),
-                word.send.eq(request.send), word.live.eq(request.live),
+                word.route.eq(request.route), word.live.eq(request.live),
                 Value.cast(word.codes).eq(Mux(request.inside, Cat(codes), padding)),
             ]
         return m

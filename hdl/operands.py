@@ -5,11 +5,24 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
-from .isa import ADDRESS_WIDTH, Instruction
+from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Tile
 from .memories import block_memory
 
-__all__ = ["CoefficientReader", "StoredCoefficients", "TileWriter", "WeightReader"]
+__all__ = ["TABLE_ENTRIES", "WINDOW_TAPS", "CoefficientReader", "StoredCoefficients", "TileWriter",
+           "WeightReader", "window_steps"]
+
+
+#: Taps of the window unit's kernel.
+WINDOW_TAPS = 9
+#: Entries of a table: one for each code.
+TABLE_ENTRIES = 256
+
+
+def window_steps(columns):
+    """Return the steps, of ``channels`` weight words each, that hold the window unit's weights for
+    a word of channels: as many bytes as taps and channels, in words of ``columns`` bytes."""
+    return -(-WINDOW_TAPS // columns)
 
 
 class StoredCoefficients(data.StructLayout):
@@ -38,7 +51,7 @@ class _MemoryReader(wiring.Component):
         An address beyond the memory is read in this cycle.
     """
 
-    def __init__(self, *, width, depth, shape):
+    def __init__(self, *, width, depth, shape, flags=()):
         check_range("Depth", depth, 2, 1 << ADDRESS_WIDTH)
         self.width = width
         self.depth = depth
@@ -49,11 +62,12 @@ class _MemoryReader(wiring.Component):
             "write_data": In(width),
             "o": Out(stream.Signature(shape)),
             "beyond": Out(1),
+            **{flag: Out(1) for flag in flags},
         })
 
-    def _read(self, m, address, reading, payload):
-        """Read ``address`` in each cycle of ``reading``, into ``payload(data)``; return a pulse
-        for each address taken."""
+    def _read(self, m, address, reading, payload, **flags):
+        """Read ``address`` in each cycle of ``reading``, into ``payload(data)`` and the members
+        named by ``flags``; return a pulse for each address taken."""
         m.submodules.storage = storage = block_memory(width=self.width, depth=self.depth)
         write, read = storage.write_port(), storage.read_port()
         advance = ~self.o.valid | self.o.ready
@@ -65,11 +79,20 @@ class _MemoryReader(wiring.Component):
         ]
         with m.If(advance):
             m.d.sync += [valid.eq(reading), self.o.valid.eq(valid)] + payload(read.data)
+            for name, value in flags.items():
+                flag = Signal(name=name + "_read")
+                m.d.sync += [flag.eq(value), getattr(self, name).eq(flag)]
         return reading & advance
 
 
 class WeightReader(_MemoryReader):
-    """Streams a layer's weight words: those of a block of output channels once for each tile.
+    """Streams a layer's weight words: those of a block of output channels once for each tile, or
+    once in all if they are the window unit's.
+
+    Members
+    -------
+    window : ``Out(1)``
+        The word is for the window unit, not for the array.
 
     Parameters
     ----------
@@ -85,40 +108,44 @@ class WeightReader(_MemoryReader):
         check_range("Columns", columns, 1, 64)
         check_range("Channels", channels, 1, 64)
         self.channels = channels
-        super().__init__(width=columns * OPERAND_WIDTH, depth=depth,
+        self.columns = columns
+        super().__init__(width=columns * OPERAND_WIDTH, depth=depth, flags=("window",),
                          shape=data.ArrayLayout(OPERAND_WIDTH, columns))
 
     def elaborate(self, platform):
         m = Module()
-        layer = Signal(Instruction())
+        new = self.layers.payload
         busy = Signal()
+        window = Signal()
         address = Signal(ADDRESS_WIDTH + 1)
         block = Signal(ADDRESS_WIDTH + 1)
         channel = Signal(range(max(2, self.channels)))
-        steps_left = Signal.like(layer.last_step)
-        tiles_left = Signal.like(layer.tiles)
-        blocks_left = Signal.like(layer.blocks)
+        last_step, steps_left = Signal.like(new.last_step), Signal.like(new.last_step)
+        tiles, tiles_left = Signal.like(new.tiles), Signal.like(new.tiles)
+        blocks_left = Signal.like(new.blocks)
         taken = self._read(m, address, busy,
-                           lambda word: [Value.cast(self.o.payload).eq(word)])
+                           lambda word: [Value.cast(self.o.payload).eq(word)], window=window)
+        to_window = new.opcode == Opcode.DEPTHWISE
+        new_last_step = Mux(to_window, window_steps(self.columns) - 1, new.last_step)
+        new_tiles = Mux(to_window, 0, new.tiles)
 
         m.d.comb += self.layers.ready.eq(~busy)
         with m.If(self.layers.valid & self.layers.ready):
-            new = self.layers.payload
             m.d.sync += [
-                layer.eq(new), busy.eq(1), address.eq(new.weight_base), block.eq(new.weight_base),
-                channel.eq(0), steps_left.eq(new.last_step), tiles_left.eq(new.tiles),
-                blocks_left.eq(new.blocks),
+                busy.eq(1), address.eq(new.weight_base), block.eq(new.weight_base), channel.eq(0),
+                last_step.eq(new_last_step), steps_left.eq(new_last_step), tiles.eq(new_tiles),
+                tiles_left.eq(new_tiles), blocks_left.eq(new.blocks), window.eq(to_window),
             ]
         with m.If(taken):
             m.d.sync += [address.eq(address + 1), channel.eq(channel + 1)]
             with m.If(channel == self.channels - 1):
                 m.d.sync += [channel.eq(0), steps_left.eq(steps_left - 1)]
                 with m.If(steps_left == 0):
-                    m.d.sync += [steps_left.eq(layer.last_step), tiles_left.eq(tiles_left - 1),
+                    m.d.sync += [steps_left.eq(last_step), tiles_left.eq(tiles_left - 1),
                                  address.eq(block)]
                     with m.If(tiles_left == 0):
                         m.d.sync += [
-                            tiles_left.eq(layer.tiles), blocks_left.eq(blocks_left - 1),
+                            tiles_left.eq(tiles), blocks_left.eq(blocks_left - 1),
                             address.eq(address + 1), block.eq(address + 1),
                             busy.eq(blocks_left != 0),
                         ]
@@ -126,48 +153,67 @@ class WeightReader(_MemoryReader):
 
 
 class CoefficientReader(_MemoryReader):
-    """Streams the coefficients of a layer's output channels, each once, in order.
+    """Streams the coefficients of a layer's output channels, each once, in order, after those of
+    its tables if it has any.
+
+    Members
+    -------
+    table : ``Out(1)``
+        What comes is an entry of each table: in ``bias`` for even taps, in ``multiplier`` for odd.
 
     Parameters
     ----------
-    columns : :class:`int`, 1 to 64
-        Channels of a block.
+    columns, channels : :class:`int`, 1 to 64
+        Channels of a block that the array computes, and of one that another unit does.
     depth : :class:`int`, 2 to 65536
         Channels in the memory.
     """
 
-    def __init__(self, *, columns, depth):
+    def __init__(self, *, columns, channels, depth):
         check_range("Columns", columns, 1, 64)
+        check_range("Channels", channels, 1, 64)
         self.columns = columns
-        super().__init__(width=StoredCoefficients().size, depth=depth, shape=Coefficients())
+        self.channels = channels
+        super().__init__(width=StoredCoefficients().size, depth=depth, flags=("table",),
+                         shape=Coefficients())
 
     def elaborate(self, platform):
         m = Module()
-        layer = Signal(Instruction())
-        busy = Signal()
+        new = self.layers.payload
+        bounds = data.StructLayout({name: signed(9) for name in ("zero", "low", "high")})
+        side_shape = data.StructLayout({**bounds.members, "last": 1})
+        layer = Signal(bounds)
+        busy, table, on_array = Signal(), Signal(), Signal()
         address = Signal(ADDRESS_WIDTH + 1)
-        column = Signal(range(max(2, self.columns)))
-        blocks_left = Signal.like(layer.blocks)
-        bounds = Signal(data.StructLayout({name: signed(9) for name in ("zero", "low", "high")}))
+        left = Signal(range(TABLE_ENTRIES))     # Of the set or the tables, after this one.
+        blocks_left = Signal.like(new.blocks)
+        side = Signal(side_shape)               # What goes with the record that is being read.
+        last = left == 0
 
         def payload(word):
             stored = data.View(StoredCoefficients(), word)
             names = StoredCoefficients().members
             return [self.o.p[name].eq(stored[name]) for name in names] + [
-                self.o.p[name].eq(bounds[name]) for name in bounds.shape().members] + [
-                bounds[name].eq(layer[name]) for name in bounds.shape().members]
+                self.o.p[name].eq(side[name]) for name in side_shape.members] + [
+                side.last.eq(last)] + [
+                side[name].eq(layer[name]) for name in bounds.members]
 
-        taken = self._read(m, address, busy, payload)
+        taken = self._read(m, address, busy, payload, table=table)
         m.d.comb += self.layers.ready.eq(~busy)
         with m.If(self.layers.valid & self.layers.ready):
-            new = self.layers.payload
-            m.d.sync += [layer.eq(new), busy.eq(1), address.eq(new.coefficient_base),
-                         column.eq(0), blocks_left.eq(new.blocks)]
+            array, tables = new.opcode == Opcode.CONV, (new.opcode == Opcode.VECTOR) & new.table
+            m.d.sync += [layer[name].eq(new[name]) for name in bounds.members]
+            m.d.sync += [
+                busy.eq(1), address.eq(new.coefficient_base), blocks_left.eq(new.blocks),
+                on_array.eq(array), table.eq(tables),
+                left.eq(Mux(tables, TABLE_ENTRIES, Mux(array, self.columns, self.channels)) - 1),
+            ]
         with m.If(taken):
-            m.d.sync += [address.eq(address + 1), column.eq(column + 1)]
-            with m.If(column == self.columns - 1):
-                m.d.sync += [column.eq(0), blocks_left.eq(blocks_left - 1),
-                             busy.eq(blocks_left != 0)]
+            m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
+            with m.If(last):
+                m.d.sync += [left.eq(Mux(on_array, self.columns, self.channels) - 1), table.eq(0)]
+                with m.If(~table):
+                    m.d.sync += [blocks_left.eq(blocks_left - 1), busy.eq(blocks_left != 0)]
         return m
 
 

@@ -11,7 +11,7 @@ from .drain import DrainController, SlotToken
 from .feeder import RowFeeder, WeightFeeder
 from .fifo import StreamBuffer
 from .issue import StepIssuer
-from .layouts import OPERAND_WIDTH, Coefficients, Tags, Tile
+from .layouts import OPERAND_WIDTH, Coefficients, SumGroup, Tags, Tile
 from .multiplier import multiplier_class
 from .scaleshift import ScaleShift
 
@@ -32,6 +32,7 @@ class ConvPipeline(wiring.Component):
         weights ───── buffer ─ weight feeder ─┤
         tiles ──────────────── step issuer ─ array ─ lanes ─ buffer ─ outputs
                                   └ drain controller ┘ │
+        sums ──────────────────────────────────┤
         coefficients ──────────────────── coefficient bank
 
     A tile is ``rows`` output pixels by ``columns`` output channels. It takes as many steps as
@@ -42,6 +43,9 @@ class ConvPipeline(wiring.Component):
 
     While one tile drains, the next accumulates. Between tiles whose operands are there, no
     array cycle is lost if they take at least :attr:`hdl.config.Configuration.drain_cycles`.
+
+    Sums that other units make go through the same lanes: ``lanes`` of them at a time, while no
+    tile is under way. The first group of a block of theirs takes the next set of coefficients.
 
     Any stream may stall at any time. Operands are buffered, a step starts once it can run to its
     end, and results leave the array only as there is room for them; so stalls do not reach the
@@ -61,7 +65,9 @@ class ConvPipeline(wiring.Component):
     weights : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
         int8 weights of one input channel and kernel tap each.
     coefficients : ``In(stream.Signature(Coefficients()))``
-        One channel each, column 0 first.
+        One channel each, column 0 first, the last one of a set marked.
+    sums : ``In(stream.Signature(SumGroup(...)))``
+        Sums from elsewhere.
     outputs : ``Out(stream.Signature(ArrayLayout(unsigned(8), lanes)))``
         Codes of one pixel each, int8 or uint8 as the coefficients' bounds have it.
     """
@@ -76,6 +82,7 @@ class ConvPipeline(wiring.Component):
                 data.ArrayLayout(OPERAND_WIDTH, config.channels))),
             "weights": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, config.columns))),
             "coefficients": In(stream.Signature(Coefficients())),
+            "sums": In(stream.Signature(SumGroup(lanes=config.lanes, slots=config.groups))),
             "outputs": Out(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, config.lanes))),
         })
 
@@ -90,7 +97,7 @@ class ConvPipeline(wiring.Component):
         m.submodules.drain = drain = DrainController(
             rows=config.rows, slots=config.slots, interval=config.lane_interval)
         m.submodules.bank = bank = CoefficientBank(
-            columns=config.columns, lanes=config.lanes,
+            columns=config.groups * config.lanes, lanes=config.lanes,
             read_delay=coefficient_delay(config))
 
         wiring.connect(m, wiring.flipped(self.tiles), issuer.tiles)
@@ -101,7 +108,7 @@ class ConvPipeline(wiring.Component):
             drain.renew.eq(issuer.renew),
             drain.set_ready.eq(bank.set_ready),
             issuer.capture.eq(drain.capture),
-            bank.take.eq(drain.capture & issuer.renew),
+            bank.take.eq((drain.capture & issuer.renew) | drain.swap),
         ]
         # What control decides happens one cycle later, so that no decision has to travel far in
         # the cycle in which it is made; tags meet the operands behind the feeders' registers.
@@ -159,16 +166,23 @@ class ConvPipeline(wiring.Component):
     def _lanes(self, m, array, drain, bank):
         """Take results from the top row, lane ``l`` being ``l`` cycles late, and line them up."""
         config = self.config
-        token_shape = data.StructLayout({"valid": 1, "token": SlotToken(slots=config.slots)})
+        token_shape = data.StructLayout({"valid": 1, "sum": 1,
+                                         "token": SlotToken(slots=config.groups)})
         token = Signal(token_shape)
-        m.d.sync += [token.valid.eq(drain.valid), token.token.eq(drain.token)]
-        for stage in range(array.LATENCY + config.lanes - 1):
-            if stage >= array.LATENCY:
-                self._lane(m, stage - array.LATENCY, token, array, bank)
-            delayed = Signal(token_shape, name=f"token{stage + 1}")
+        m.d.comb += [token.valid.eq(drain.valid), token.token.slot.eq(drain.token.slot),
+                     token.token.bank.eq(drain.token.bank)]
+        for stage in range(array.LATENCY + 1):
+            delayed = Signal(token_shape, name=f"token{stage}")
             m.d.sync += delayed.eq(token)
             token = delayed
-        last = self._lane(m, config.lanes - 1, token, array, bank)
+        # The last of these registers also takes in what comes from elsewhere.
+        take_sums, sums = self._take_sums(m, token, drain)
+        for index in range(config.lanes):
+            if index:
+                delayed = Signal(token_shape, name=f"lane_token{index}")
+                m.d.sync += delayed.eq(token)
+                token = delayed
+            last = self._lane(m, index, token, sums[index], array, bank)
 
         # Every group of results that is told to leave has its place in the buffer. Two more than
         # are on their way at full rate, so that returning room is counted in time.
@@ -177,9 +191,10 @@ class ConvPipeline(wiring.Component):
         m.submodules.outputs = outputs = StreamBuffer(self.outputs.payload.shape(), depth=depth)
         room = Signal(range(depth + 1), init=depth)
         returned = outputs.o.valid & outputs.o.ready
-        m.d.sync += room.eq(room + returned - drain.valid)
+        m.d.sync += room.eq(room + returned - (drain.valid | take_sums))
         m.d.comb += [
             drain.credit.eq(room != 0),
+            self.sums.ready.eq((room != 0) & self._sums_in_time(m, bank)),
             outputs.i.valid.eq(last.o_valid),
         ]
         wiring.connect(m, outputs.o, wiring.flipped(self.outputs))
@@ -191,20 +206,47 @@ class ConvPipeline(wiring.Component):
                 code = delayed
             m.d.comb += outputs.i.payload[index].eq(code)
 
-    def _lane(self, m, index, token, array, bank):
+    def _take_sums(self, m, token, drain):
+        """Let sums from elsewhere into ``token``; return when, and each lane's sum of its token."""
+        take = Signal()
+        renew = take & self.sums.p.renew
+        m.d.comb += [take.eq(self.sums.valid & self.sums.ready), drain.swap.eq(renew)]
+        with m.If(take):
+            m.d.sync += [token.valid.eq(1), token.token.slot.eq(self.sums.p.slot),
+                         token.token.bank.eq(drain.token.bank ^ renew)]
+        m.d.sync += token.sum.eq(take)
+        sums = []
+        for index in range(self.config.lanes):
+            value = self.sums.p.sums[index]
+            for stage in range(index + 1):
+                delayed = Signal.like(value, name=f"sum{index}_{stage}", reset_less=True)
+                m.d.sync += delayed.eq(value)
+                value = delayed
+            sums.append(value)
+        return take, sums
+
+    def _sums_in_time(self, m, bank):
+        """Whether the lanes are free for a group of sums, and its coefficients are there."""
+        waits = Signal(range(max(2, self.config.lane_interval)))
+        with m.If(self.sums.valid & self.sums.ready):
+            m.d.sync += waits.eq(self.config.lane_interval - 1)
+        with m.Elif(waits != 0):
+            m.d.sync += waits.eq(waits - 1)
+        return (waits == 0) & (~self.sums.p.renew | bank.set_ready)
+
+    def _lane(self, m, index, token, sum_, array, bank):
         """Add lane ``index``, which acts on ``token`` in this cycle; return it."""
         config = self.config
-        lane = ScaleShift(accumulator_width=config.accumulator_width,
-                          interval=config.lane_interval)
+        lane = ScaleShift(accumulator_width=config.sum_width, interval=config.lane_interval)
         m.submodules[f"lane{index}"] = lane
         acc = Signal.like(lane.acc, name=f"acc{index}", reset_less=True)
         # As many as the slot's bits can name: Verilog should leave no case open.
         columns = array.results[index::config.lanes]
-        results = Array(columns[min(slot, config.slots - 1)]
-                        for slot in range(1 << len(token.token.slot)))
+        bits = max(1, (config.slots - 1).bit_length())
+        results = Array(columns[min(slot, config.slots - 1)] for slot in range(1 << bits))
         m.d.sync += [
             lane.valid.eq(token.valid),
-            acc.eq(results[token.token.slot]),
+            acc.eq(Mux(token.sum, sum_, results[token.token.slot[:bits]])),
         ]
         m.d.comb += [
             lane.acc.eq(acc),

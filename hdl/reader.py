@@ -1,5 +1,7 @@
 """Activation reader: turns a layer's geometry into reads of activation memory."""
 
+from enum import IntEnum
+
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -9,7 +11,21 @@ from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import OPERAND_WIDTH
 from .walkers import COORDINATE_WIDTH, Pixel, PixelWalker, TapWalker
 
-__all__ = ["ActivationReader", "ReadRequest"]
+__all__ = ["ActivationReader", "ReadRequest", "Route"]
+
+
+class Route(IntEnum):
+    """Where an activation word goes."""
+
+    ARRAY = 0
+    SENDER = 1
+    WINDOW = 2
+    VECTOR = 3
+
+
+#: Where the words of each instruction go.
+_ROUTES = {Opcode.CONV: Route.ARRAY, Opcode.SEND: Route.SENDER, Opcode.DEPTHWISE: Route.WINDOW,
+           Opcode.VECTOR: Route.VECTOR}
 
 
 class ReadRequest(data.StructLayout):
@@ -25,13 +41,13 @@ class ReadRequest(data.StructLayout):
         Whether the output pixel exists; otherwise it fills the last tile up.
     pad_code : 8 bits
         Code that padding stands for.
-    send : 1 bit
-        Whether the word goes to the output stream, not to the array.
+    route : :class:`Route`
+        Where the word goes.
     """
 
     def __init__(self):
         super().__init__({"address": ADDRESS_WIDTH, "inside": 1, "live": 1,
-                          "pad_code": OPERAND_WIDTH, "send": 1})
+                          "pad_code": OPERAND_WIDTH, "route": Route})
 
 
 class CountCheck(wiring.Component):
@@ -197,14 +213,18 @@ class ActivationReader(wiring.Component):
         width = Signal.like(layer.in_width)
         request = self.requests.payload
         pad_code = Signal.like(layer.pad_code)
-        send = Signal()
+        route, next_route = Signal(Route), Signal(Route)
+        with m.Switch(layer.opcode):
+            for opcode, unit in _ROUTES.items():
+                with m.Case(opcode):
+                    m.d.comb += next_route.eq(unit)
         with m.If(advance):
             m.d.sync += [
                 valid.eq(step), live.eq(pixel.live), address.eq(pixel.address + taps.offset),
                 y.eq(pixel.y + taps.y), x.eq(pixel.x + taps.x),
                 height.eq(layer.in_height), width.eq(layer.in_width),
-                pad_code.eq(layer.pad_code), send.eq(layer.opcode == Opcode.SEND),
-                request.pad_code.eq(pad_code), request.send.eq(send),
+                pad_code.eq(layer.pad_code), route.eq(next_route),
+                request.pad_code.eq(pad_code), request.route.eq(route),
                 self.requests.valid.eq(valid), request.address.eq(address), request.live.eq(live),
                 request.inside.eq((y >= 0) & (y < height) & (x >= 0) & (x < width)),
             ]

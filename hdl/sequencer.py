@@ -8,16 +8,22 @@ from .checks import check_range
 from .isa import ADDRESS_WIDTH, INSTRUCTION_WORDS, Instruction, Opcode, Status
 from .memories import block_memory
 
-__all__ = ["Sequencer", "UNITS"]
+__all__ = ["COMPUTING", "UNITS", "Sequencer"]
+
+
+#: Opcodes whose instructions leave results in activation memory: layers.
+COMPUTING = (Opcode.CONV, Opcode.DEPTHWISE, Opcode.VECTOR)
 
 
 #: The units, and the opcodes that concern each.
 UNITS = {
-    "reader": (Opcode.CONV, Opcode.SEND),
+    "reader": (*COMPUTING, Opcode.SEND),
     "tiles": (Opcode.CONV,),
-    "weights": (Opcode.CONV,),
-    "coefficients": (Opcode.CONV,),
-    "writer": (Opcode.CONV,),
+    "weights": (Opcode.CONV, Opcode.DEPTHWISE),
+    "window": (Opcode.DEPTHWISE,),
+    "vector": (Opcode.VECTOR,),
+    "coefficients": COMPUTING,
+    "writer": COMPUTING,
     "sender": (Opcode.SEND,),
     "receiver": (Opcode.RECEIVE,),
 }
@@ -29,12 +35,15 @@ class Sequencer(wiring.Component):
     An instruction is offered to all the units that it concerns, and each takes it when it has
     finished the one before; the next instruction is fetched when all have taken it. So weights
     and coefficients of a layer are read ahead while the layer before still computes. Only who
-    touches activation memory may have to wait for earlier results, as the instruction says.
+    touches activation memory may have to wait for earlier results: as the instruction says, and
+    if the layer before is computed by another unit, since their results meet in the lanes.
 
     Parameters
     ----------
     depth : :class:`int`, 16 to 65536
         32-bit words of program memory.
+    absent : set of :class:`hdl.isa.Opcode`
+        Opcodes that this engine has no unit for.
 
     Members
     -------
@@ -62,9 +71,11 @@ class Sequencer(wiring.Component):
         The program stops in this cycle, and why (:class:`hdl.isa.Status`).
     """
 
-    def __init__(self, *, depth):
+    def __init__(self, *, depth, absent=frozenset()):
         check_range("Depth", depth, INSTRUCTION_WORDS, 1 << ADDRESS_WIDTH)
         self.depth = depth
+        self.opcodes = [opcode for opcode in (*COMPUTING, Opcode.SEND, Opcode.RECEIVE)
+                        if opcode not in absent]
         super().__init__({
             "start": In(1),
             "start_address": In(ADDRESS_WIDTH),
@@ -130,7 +141,7 @@ class Sequencer(wiring.Component):
                 with m.If(self.halt):
                     m.next = "HALT"
                 with m.Elif(pending == 0):
-                    m.d.comb += counted.eq(instruction.opcode == Opcode.CONV)
+                    m.d.comb += counted.eq(_is_layer(instruction))
                     m.next = "FETCH"
             with m.State("FINISH"):
                 with m.If(self.halt):
@@ -147,7 +158,7 @@ class Sequencer(wiring.Component):
         """Find the units that the instruction concerns, or carry it out."""
         m.next = "DISPATCH"
         with m.Switch(instruction.opcode):
-            for opcode in (Opcode.CONV, Opcode.SEND, Opcode.RECEIVE):
+            for opcode in self.opcodes:
                 with m.Case(opcode):
                     m.d.sync += pending.eq(
                         Cat(opcode in opcodes for opcodes in UNITS.values()))
@@ -158,9 +169,11 @@ class Sequencer(wiring.Component):
                     m.next = "FINISH"
             with m.Default():
                 self._stop(m, Status.ILLEGAL_INSTRUCTION)
-        # The sender knows nothing of taps and blocks.
-        with m.If((instruction.opcode == Opcode.SEND)
-                  & ((instruction.last_step != 0) | (instruction.blocks != 0))):
+        # The sender knows nothing of taps and blocks, the window unit nothing of taps.
+        sends = instruction.opcode == Opcode.SEND
+        slides = instruction.opcode == Opcode.DEPTHWISE
+        with m.If(((sends | slides) & (instruction.last_step != 0))
+                  | (sends & (instruction.blocks != 0))):
             self._stop(m, Status.ILLEGAL_INSTRUCTION)
         with m.If((instruction.opcode == Opcode.RECEIVE) & instruction.next
                   & (frames_left <= 1)):
@@ -168,11 +181,15 @@ class Sequencer(wiring.Component):
 
     def _offer(self, m, instruction, pending, layers):
         """Offer the instruction to the units that have not taken it."""
-        written = ~instruction.wait | (layers == 0)
+        unit = Signal.like(instruction.opcode)  # Which computes the layer before.
+        with m.If(self.reader.valid & self.reader.ready & _is_layer(instruction)):
+            m.d.sync += unit.eq(instruction.opcode)
+        other = _is_layer(instruction) & (instruction.opcode != unit)
+        written = ~(instruction.wait | other) | (layers == 0)
         arrived = ~instruction.wait_input | self.frame_ready
         # What a frame overwrites may still be read for the output.
         # Words on their way out would hold up the first ones of a layer.
-        free = (instruction.opcode != Opcode.CONV) | self.all_sent
+        free = ~_is_layer(instruction) | self.all_sent
         gates = {"reader": written & arrived & free,
                  "receiver": written & (~instruction.wait | self.reader.ready)}
         for index, name in enumerate(UNITS):
@@ -185,3 +202,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += pending[index].eq(0)
         m.d.comb += self.frame_taken.eq(
             self.reader.valid & self.reader.ready & instruction.wait_input)
+
+
+def _is_layer(instruction):
+    return instruction.opcode.matches(*(opcode.value for opcode in COMPUTING))

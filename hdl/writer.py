@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
-from .isa import ADDRESS_WIDTH, Instruction
+from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import OPERAND_WIDTH
 from .memories import ActivationWrite
 
@@ -13,16 +13,18 @@ __all__ = ["ResultWriter"]
 
 
 class ResultWriter(wiring.Component):
-    """Writes results to activation memory, pixel after pixel as the array gives them.
+    """Writes results to activation memory, pixel after pixel as the units give them.
 
-    Group ``g`` of a pixel's channels (``lanes`` of them) goes to part ``g % parts`` of word
-    ``out_base + pixel * out_step + g // parts``, a word having ``parts = channels / lanes``.
-    What fills up the last tile and the last block of channels is dropped.
+    The array gives ``slots`` groups of ``lanes`` channels a pixel, and whole tiles; the other
+    units give the groups of one word, ``parts = channels / lanes``, and only pixels that exist.
+    Group ``g`` of a pixel's channels goes to part ``g % parts`` of word
+    ``out_base + pixel * out_step + g // parts``. What fills up the last tile and the last block
+    of channels is dropped.
 
     Parameters
     ----------
     rows, slots : :class:`int`, 1 to 64
-        Output pixels of a tile, and groups of channels that a row gives.
+        Output pixels of a tile, and groups of channels that a row of the array gives.
     channels : :class:`int`, 1 to 64
         Codes in a word of activation memory.
     lanes : :class:`int`, a divisor of ``channels``, ``channels / lanes`` being a power of two
@@ -68,27 +70,29 @@ class ResultWriter(wiring.Component):
         busy = Signal()
         group = Signal(len(layer.out_groups) + 1)
         block_group = Signal.like(group)
-        slot = Signal(range(max(2, self.slots)))
+        slots = Signal(range(max(self.slots, parts) + 1))   # Of a pixel.
+        slot = Signal.like(slots)
         row = Signal(range(max(2, self.rows)))
         pixel_address = Signal(ADDRESS_WIDTH)
-        tiles_left = Signal.like(layer.tiles)
         blocks_left = Signal.like(layer.blocks)
-        pixels_left = Signal.like(layer.pixels)
+        pixels, pixels_left = Signal.like(layer.pixels), Signal.like(layer.pixels)
+        on_array = Signal()
         live = Signal()
 
         take = busy & self.results.valid
-        last_slot, last_row = slot == self.slots - 1, row == self.rows - 1
-        last_tile, last_block = tiles_left == 0, blocks_left == 0
-        end_row = take & last_slot
-        end_tile = end_row & last_row
-        end_block = end_tile & last_tile
+        last_row, last_block = row == self.rows - 1, blocks_left == 0
+        end_row = take & (slot == slots - 1)
+        end_block = end_row & (last_row | ~on_array) & ((pixels_left == 0) | ~live)
         m.d.comb += [self.layers.ready.eq(~busy), self.results.ready.eq(busy)]
         with m.If(self.layers.valid & self.layers.ready):
             new = self.layers.payload
+            array = new.opcode == Opcode.CONV
+            count = Mux(new.opcode == Opcode.DEPTHWISE, new.out_pixels, new.pixels)
             m.d.sync += [
                 layer.eq(new), busy.eq(1), group.eq(0), block_group.eq(0), slot.eq(0), row.eq(0),
-                pixel_address.eq(new.out_base), tiles_left.eq(new.tiles),
-                blocks_left.eq(new.blocks), pixels_left.eq(new.pixels), live.eq(1),
+                pixel_address.eq(new.out_base), blocks_left.eq(new.blocks), pixels.eq(count),
+                pixels_left.eq(count), live.eq(1), on_array.eq(array),
+                slots.eq(Mux(array, self.slots, parts)),
             ]
         with m.If(take):
             m.d.sync += [group.eq(group + 1), slot.eq(slot + 1)]
@@ -98,14 +102,11 @@ class ResultWriter(wiring.Component):
                 pixel_address.eq(pixel_address + layer.out_step),
                 pixels_left.eq(pixels_left - 1), live.eq(live & (pixels_left != 0)),
             ]
-        with m.If(end_tile):
-            m.d.sync += tiles_left.eq(tiles_left - 1)
         with m.If(end_block):
             m.d.sync += [
-                tiles_left.eq(layer.tiles), blocks_left.eq(blocks_left - 1),
-                block_group.eq(block_group + self.slots), group.eq(block_group + self.slots),
-                pixel_address.eq(layer.out_base), pixels_left.eq(layer.pixels), live.eq(1),
-                busy.eq(~last_block),
+                blocks_left.eq(blocks_left - 1), block_group.eq(block_group + slots),
+                group.eq(block_group + slots), pixel_address.eq(layer.out_base),
+                pixels_left.eq(pixels), live.eq(1), busy.eq(~last_block),
             ]
 
         # The write leaves from registers, so that it may travel far.

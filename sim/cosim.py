@@ -61,7 +61,7 @@ class Simulation:
         Parameters
         ----------
         payloads : dict of uint8 arrays, shape (tokens, bytes)
-            Each input stream's payloads, least significant byte first.
+            Each input stream's payloads, least significant byte first; one left out has none.
         counts : dict of int, or None
             Payloads expected from each output stream. None: whatever comes until all inputs are
             accepted and no more comes; the caller then judges whether that is all.
@@ -88,7 +88,8 @@ class Simulation:
         build_dir = self.build()
         with tempfile.TemporaryDirectory(prefix="celosia-") as run_dir:
             for name, width in self.inputs.items():
-                _write_payloads(Path(run_dir, name), payloads[name], width)
+                none = np.zeros((0, -(-width // 8)), np.uint8)
+                _write_payloads(Path(run_dir, name), payloads.get(name, none), width)
             job = {"counts": counts, "outputs": list(self.outputs),
                    "reset_after": list(reset_after), "patience": patience}
             plusargs = [f"+{name}={Path(run_dir, name)}" for name in (*self.inputs, *self.outputs)]

@@ -115,7 +115,7 @@ def lower(layer, codes, config):
                                    for flag in renew.ravel())),
         "activations": activations.reshape(-1, config.channels).view(np.uint8),
         "weights": weights.reshape(-1, config.columns).view(np.uint8),
-        "coefficients": _coefficients(layer, blocks[1] * config.columns),
+        "coefficients": _coefficients(layer, blocks[1] * config.columns, config.columns),
     }
     return LayerJob(config=config, payloads=payloads, output_shape=shape, blocks=blocks,
                     words=int(np.prod(blocks)) * config.rows * config.slots,
@@ -150,8 +150,8 @@ def _padded(values, shape):
     return np.pad(values, [(0, to - size) for size, to in zip(values.shape, shape, strict=True)])
 
 
-def _coefficients(layer, block_channels):
-    """Coefficient records of every group's channels, padded to whole blocks."""
+def _coefficients(layer, block_channels, columns):
+    """Coefficient records of every group's channels, padded to whole blocks of ``columns``."""
     bias = fold_zero_point(layer.weight, layer.bias, array_zero_point(
         layer.input_zero_point, unsigned=layer.input_unsigned))
     size = len(bias) // layer.group
@@ -162,7 +162,9 @@ def _coefficients(layer, block_channels):
         records += channel_records(
             bias[channels].tolist(), layer.multiplier[channels].tolist(),
             layer.shift[channels].tolist(), rounding=layer.rounding, channels=block_channels)
-    return _records(Coefficients(), (record | bounds for record in records))
+    return _records(Coefficients(), (
+        record | bounds | {"last": int((index + 1) % columns == 0)}
+        for index, record in enumerate(records)))
 
 
 def _records(layout, records):

@@ -13,13 +13,14 @@ SIZES = pytest.mark.parametrize(("columns", "lanes", "read_delay"), [
     (1, 1, 1), (4, 1, 3), (4, 4, 8), (6, 3, 5), (6, 2, 1)])
 
 
-def channel(number):
+def channel(number, *, last):
     """Coefficients that no other number has, every bit of which is used by some number."""
     source = random.Random(number)
     limit = 1 << (MULTIPLIER_WIDTH - 1)
     return {"bias": source.randrange(-limit, limit), "multiplier": source.randrange(-limit, limit),
             "shift": source.randrange(64), "rounding": source.randrange(4),
-            **{name: source.randrange(-256, 256) for name in ("zero", "low", "high")}}
+            **{name: source.randrange(-256, 256) for name in ("zero", "low", "high")},
+            "last": int(last)}
 
 
 def as_dict(coefficients):
@@ -29,18 +30,21 @@ def as_dict(coefficients):
 @SIZES
 @pytest.mark.parametrize("seed", range(3))
 def test_sets_stay_until_their_last_read(columns, lanes, read_delay, seed):
-    """Every lane reads every slot of the set in use, and of the one before for `read_delay`."""
+    """Every lane reads every slot of the set in use, and of the one before for `read_delay`; sets
+    may be of different sizes."""
     dut = CoefficientBank(columns=columns, lanes=lanes, read_delay=read_delay)
-    sets = 12
     source = random.Random(seed)
+    slots = [source.randint(1, dut.slots) for _ in range(12)]
+    sets = [[channel(64 * index + each, last=each == size * lanes - 1)
+             for each in range(size * lanes)] for index, size in enumerate(slots)]
 
     async def producer(ctx):
-        await send(ctx, dut.channels, map(channel, range(sets * columns)),
+        await send(ctx, dut.channels, [each for one in sets for each in one],
                    gaps=random_gaps(seed, longest=(0, 2, 30)[seed]))
 
     async def reader(ctx):
         taken, age, late = 0, 0, 0
-        while taken < sets or age < 40:
+        while taken < len(sets) or age < 40:
             take = bool(ctx.get(dut.set_ready)) and late == 0
             ctx.set(dut.take, take)
             if take:
@@ -49,15 +53,15 @@ def test_sets_stay_until_their_last_read(columns, lanes, read_delay, seed):
                 late -= 1
             # The set of the tile that drains: in the cycle of a take, still the one before.
             wanted = taken - 1 - (source.random() < 0.7 and age <= read_delay)
-            slots = [source.randrange(dut.slots) for _ in range(lanes)]
-            for lane, slot in enumerate(slots):
+            read = [source.randrange(slots[max(wanted, 0)]) for _ in range(lanes)]
+            for lane, slot in enumerate(read):
                 ctx.set(dut.bank[lane], (wanted + 1) % 2)
                 ctx.set(dut.slot[lane], slot)
             await ctx.tick()
             if wanted >= 0:
-                for lane, slot in enumerate(slots):
-                    assert as_dict(ctx.get(dut.coefficients[lane])) == channel(
-                        wanted * columns + slot * lanes + lane), (wanted, lane, slot, age)
+                for lane, slot in enumerate(read):
+                    assert as_dict(ctx.get(dut.coefficients[lane])) == sets[wanted][
+                        slot * lanes + lane], (wanted, lane, slot, age)
             taken, age = (taken + 1, 1) if take else (taken, age + 1)
 
     simulate(dut, producer, reader)
@@ -70,6 +74,7 @@ def test_loads_two_sets_ahead_and_the_third_after_the_delay(columns, lanes, read
 
     async def bench(ctx):
         ctx.set(dut.channels.valid, 1)
+        ctx.set(dut.channels.p.last, columns == 1)
         for cycle in range(4 * columns + 3 * read_delay + 40):
             # The first set is taken at once, the second much later.
             first = sum(ready) == 0 and ctx.get(dut.set_ready)
@@ -78,6 +83,7 @@ def test_loads_two_sets_ahead_and_the_third_after_the_delay(columns, lanes, read
             ready.append(first or second)
             accepted.append(ctx.get(dut.channels.ready))
             await ctx.tick()
+            ctx.set(dut.channels.p.last, sum(accepted) % columns == columns - 1)
 
     simulate(dut, bench)
     takes = [t for t, take in enumerate(ready) if take]

@@ -1,3 +1,4 @@
+import json
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -51,6 +52,8 @@ def test_drain_cycles(changes, slots, drain_cycles):
 @pytest.mark.parametrize(("changes", "error", "message"), [
     ({"rows": 0}, ValueError, "Configuration rows must be 1 to 64, not 0"),
     ({"rows": 2.0}, TypeError, "Configuration rows must be an integer, not 2.0"),
+    ({"vector": 1}, TypeError, "Configuration vector must be true or false, not 1"),
+    ({"window_width": 1025}, ValueError, "Configuration window_width must be 0 to 1024, not 1025"),
     ({"rows": True}, TypeError, "Configuration rows must be an integer, not True"),
     ({"name": 3}, TypeError, "Configuration name must be a string, not 3"),
     ({"columns": 65}, ValueError, "Configuration columns must be 1 to 64, not 65"),
@@ -90,8 +93,9 @@ def test_file_is_named_by_itself(tmp_path):
 
 
 def test_file_gives_every_parameter(tmp_path):
-    config = Configuration(**FIELDS, multiplier="lut", lane_interval=8, accumulator_width=20)
-    text = "".join(f"{key} = {value!r}\n" for key, value in config.as_dict().items())
+    config = Configuration(**FIELDS, multiplier="lut", lane_interval=8, accumulator_width=20,
+                           vector=True, window_width=30)
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.as_dict().items())
     assert load(written(tmp_path / "any.toml", text)) == config
 
 

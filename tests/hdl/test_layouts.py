@@ -14,7 +14,8 @@ def test_rounding_codes(name, shift, code):
 @pytest.mark.parametrize(("layout", "fields"), [
     (Tile(), {"last_step": (0, 16), "renew": (16, 1), "unsigned": (17, 1)}),
     (Coefficients(), {"bias": (0, 32), "multiplier": (32, 32), "shift": (64, 6),
-                      "rounding": (70, 2), "zero": (72, 9), "low": (81, 9), "high": (90, 9)}),
+                      "rounding": (70, 2), "zero": (72, 9), "low": (81, 9), "high": (90, 9),
+                      "last": (99, 1)}),
     (Tags(), {"first": (0, 1), "capture": (1, 1), "shift": (2, 1)}),
 ])
 def test_bits_of_a_payload(layout, fields):

@@ -72,9 +72,10 @@ def test_coefficients_of_a_channel():
                 np.zeros((1, 1, 1, 1), np.uint8), configuration(1, 2, 1, 1))
     rest = {"zero": 200, "low": 200, "high": 250}
     assert records(Coefficients(), job.payloads["coefficients"]) == [
-        {"bias": 7 - 2 * 100, "multiplier": -5, "shift": 30, "rounding": Rounding.HALF_UP, **rest},
+        {"bias": 7 - 2 * 100, "multiplier": -5, "shift": 30, "rounding": Rounding.HALF_UP, **rest,
+         "last": 0},
         {"bias": -2**31 + 199, "multiplier": 2**31 - 1, "shift": 62,
-         "rounding": Rounding.TFLITE, **rest}]
+         "rounding": Rounding.TFLITE, **rest, "last": 1}]
     assert records(Tile(), job.payloads["tiles"]) == [{"last_step": 0, "renew": 1, "unsigned": 1}]
 
 

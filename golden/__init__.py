@@ -2,12 +2,17 @@
 
 from golden.activation import clip, clip_bounds, relu, relu_bounds
 from golden.batchnorm import batchnorm_fixed, batchnorm_infer, batchnorm_train
+from golden.concat import ConcatLayer
 from golden.conv import conv2d, output_size, resolve_padding, same_padding
+from golden.elementwise import ElementwiseLayer
 from golden.fold import Affine, fold_batchnorm, fold_zero_point
 from golden.layer import ConvLayer, run_network
+from golden.network import Network, Node
+from golden.pool import PoolLayer
 from golden.requant import ROUNDINGS, quantise_multiplier, requantise
 
-__all__ = ["ROUNDINGS", "Affine", "ConvLayer", "batchnorm_fixed", "batchnorm_infer",
-           "batchnorm_train", "clip", "clip_bounds", "conv2d", "fold_batchnorm",
-           "fold_zero_point", "output_size", "quantise_multiplier", "relu", "relu_bounds",
-           "requantise", "resolve_padding", "run_network", "same_padding"]
+__all__ = ["ROUNDINGS", "Affine", "ConcatLayer", "ConvLayer", "ElementwiseLayer", "Network", "Node",
+           "PoolLayer", "batchnorm_fixed", "batchnorm_infer", "batchnorm_train", "clip",
+           "clip_bounds", "conv2d", "fold_batchnorm", "fold_zero_point", "output_size",
+           "quantise_multiplier", "relu", "relu_bounds", "requantise", "resolve_padding",
+           "run_network", "same_padding"]

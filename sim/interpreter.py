@@ -2,20 +2,26 @@
 and of the hardware that carries them out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from golden.conv import exact_float
 from golden.requant import requantise
-from hdl.isa import INSTRUCTION_WORDS, Destination, Opcode, Status, disassemble
+from hdl.isa import INSTRUCTION_WORDS, Opcode, Status, disassemble
 from hdl.layouts import Rounding
 from hdl.operands import StoredCoefficients
+from sim.machine import Machine, StopError
 
-__all__ = ["Interpreter", "Outcome", "read_addresses"]
+__all__ = ["Interpreter", "Outcome"]
 
 
 #: Largest product of two operands of the array, in magnitude.
 PRODUCT = 128 * 128
+#: Rows, and columns, of the window unit's kernel.
+WINDOW = 3
+#: Entries of a table: one for each code.
+ENTRIES = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +40,7 @@ class Outcome:
     sent: tuple[np.ndarray, ...]
 
 
-class _StopError(Exception):
-    """The engine stops with a status."""
-
-    def __init__(self, status):
-        super().__init__(status)
-        self.status = status
-
-
-class Interpreter:
+class Interpreter(Machine):
     """An engine without time: an instruction is done before the next one begins.
 
     The engine does the same for every program whose instructions say ``wait`` and ``wait_input``
@@ -51,57 +49,20 @@ class Interpreter:
     Parameters
     ----------
     config : :class:`hdl.config.Configuration`
-
-    Members
-    -------
-    program : list of int
-        Program memory.
-    weights : uint8 array, shape (weight_words, columns)
-    coefficients : list of dict
-        Fields of :class:`hdl.operands.StoredCoefficients`.
-    activations : uint8 array, shape (activation_words, channels)
     """
 
-    def __init__(self, config):
-        self.config = config
-        self.program = [0] * config.program_words
-        self.weights = np.zeros((config.weight_words, config.columns), np.uint8)
-        self.coefficients = [dict.fromkeys(StoredCoefficients().members, 0)
-                             for _ in range(config.coefficient_words)]
-        self.activations = np.zeros((config.activation_words, config.channels), np.uint8)
+    def _computing(self):
+        """What computes the blocks of a layer, for each opcode that there is a unit for.
 
-    def load(self, destination, address, values):
-        """Fill a part of a memory, as a packet does.
-
-        Parameters
-        ----------
-        destination : :class:`hdl.isa.Destination`
-            PROGRAM, WEIGHTS, COEFFICIENTS or ACTIVATIONS.
-        address : int
-        values : sequence
-            Elements of the memory; fields that a coefficient record leaves out are zero.
-
-        Raises
-        ------
-        ValueError
-            If they do not fit.
+        Each yields for every block its sums, int64 (output pixels, channels of the block), and
+        the addresses of the coefficients of these channels.
         """
-        memory = {Destination.PROGRAM: self.program, Destination.WEIGHTS: self.weights,
-                  Destination.COEFFICIENTS: self.coefficients,
-                  Destination.ACTIVATIONS: self.activations}[destination]
-        if address + len(values) > len(memory):
-            raise ValueError(f"{len(values)} words at {address} are more than the {len(memory)} "
-                             f"of {destination.name.lower()}")
-        if destination == Destination.COEFFICIENTS:
-            empty = dict.fromkeys(StoredCoefficients().members, 0)
-            values = [empty | record for record in values]
-        memory[address:address + len(values)] = values
-
-    def load_program(self, program):
-        """Fill the memories with a :class:`compiler.program.Program`, or what is like it."""
-        self.load(Destination.PROGRAM, 0, program.words())
-        self.load(Destination.WEIGHTS, 0, program.weights)
-        self.load(Destination.COEFFICIENTS, 0, program.coefficients)
+        units: dict[int, Any] = {Opcode.CONV: self._convolution}
+        if self.config.window_width:
+            units[Opcode.DEPTHWISE] = self._depthwise
+        if self.config.vector:
+            units[Opcode.VECTOR] = self._vector
+        return units
 
     def run(self, frames, *, address=0, count=None):
         """Run the program at ``address``.
@@ -118,14 +79,15 @@ class Interpreter:
         """
         pending = list(frames)
         left = len(pending) if count is None else count
+        computing = self._computing()
         sent = []
         try:
             while True:
                 fields = self._fetch(address)
                 address += INSTRUCTION_WORDS
                 opcode = fields["opcode"]
-                if opcode == Opcode.CONV:
-                    self._convolve(fields)
+                if opcode in computing:
+                    self._layer(fields, computing[opcode])
                 elif opcode == Opcode.SEND:
                     sent.append(self._send(fields))
                 elif opcode == Opcode.RECEIVE:
@@ -137,69 +99,102 @@ class Interpreter:
                     if left <= 0:
                         return Outcome(Status.DONE, tuple(sent))
                 else:
-                    raise _StopError(Status.ILLEGAL_INSTRUCTION)
-        except _StopError as stop:
+                    raise StopError(Status.ILLEGAL_INSTRUCTION)
+        except StopError as stop:
             return Outcome(stop.status, tuple(sent))
 
     def _fetch(self, address):
         words = self.program[address:address + INSTRUCTION_WORDS]
         if len(words) < INSTRUCTION_WORDS:
-            raise _StopError(Status.ILLEGAL_ADDRESS)
+            raise StopError(Status.ILLEGAL_ADDRESS)
         return disassemble(words)
 
     def _receive(self, fields, pending):
         if not pending:
-            raise _StopError(Status.NONE)
+            raise StopError(Status.NONE)
         frame = pending.pop(0)
         expected = fields["pixels"] + 1
         if len(frame) != expected:
-            raise _StopError(Status.SHORT_PACKET if len(frame) < expected else Status.LONG_PACKET)
+            raise StopError(Status.SHORT_PACKET if len(frame) < expected else Status.LONG_PACKET)
         addresses = fields["base"] + np.arange(expected)
-        self._within(addresses, len(self.activations))
+        self.within(addresses, len(self.activations))
         self.activations[addresses] = frame
 
     def _send(self, fields):
         if fields["last_step"] or fields["blocks"]:
-            raise _StopError(Status.ILLEGAL_INSTRUCTION)
-        return self._codes(fields, 0)[:, 0]
+            raise StopError(Status.ILLEGAL_INSTRUCTION)
+        return self.codes(fields, 0)[:, 0]
 
-    def _convolve(self, fields):
-        """Blocks of output channels one after the other, each a matrix product."""
+    def _layer(self, fields, blocks):
+        """Compute all blocks of channels before the first result is written."""
+        results = [self._requantised(fields, sums, self.records(addresses))
+                   for sums, addresses in blocks(fields)]
+        for block, codes in enumerate(results):
+            self.write(fields, codes, block)
+
+    def _convolution(self, fields):
+        """A matrix product for each block."""
         config = self.config
         depth = (fields["last_step"] + 1) * config.channels
         real = exact_float(PRODUCT * depth)
-        results = []
         for block in range(fields["blocks"] + 1):
-            codes = self._codes(fields, block)
-            codes = codes.reshape(len(codes), -1)
-            operand = codes.astype(np.int16) - 128 if fields["unsigned"] else codes.view(np.int8)
-            rows = fields["weight_base"] + block * depth + np.arange(depth)
-            self._within(rows, config.weight_words)
-            weights = self.weights[rows].view(np.int8)
-            sums = (operand.astype(real) @ weights.astype(real)).astype(np.int64)
-            first = fields["coefficient_base"] + block * config.columns
-            channels = np.arange(first, first + config.columns)
-            self._within(channels, config.coefficient_words)
-            results.append(self._requantised(fields, _wrapped(sums, config.accumulator_width),
-                                             [self.coefficients[index] for index in channels]))
-        for block, codes in enumerate(results):
-            self._write(fields, codes, block * config.slots)
+            codes = self.codes(fields, block)
+            operand = _operand(fields, codes.reshape(len(codes), -1))
+            weights = self.weight_words(fields["weight_base"] + block * depth, depth)
+            sums = (operand.astype(real) @ weights.view(np.int8).astype(real)).astype(np.int64)
+            yield (_wrapped(sums, config.accumulator_width),
+                   _channels(fields["coefficient_base"], block, config.columns))
 
-    def _codes(self, fields, block):
-        """Codes under the kernel, uint8 (pixels, taps, channels)."""
-        frames, height, width, kernel_height, kernel_width, words = _extents(fields)
-        pixels, taps = frames * height * width, kernel_height * kernel_width * words
-        if (fields["pixels"] + 1 != pixels or fields["last_step"] + 1 != taps
-                or fields["tiles"] + 1 != -(-pixels // self.config.rows)):
-            raise _StopError(Status.ILLEGAL_INSTRUCTION)
-        addresses, inside = read_addresses(fields, block)
-        self._within(addresses[inside], len(self.activations))
-        codes = np.full((pixels, taps, self.config.channels), fields["pad_code"], np.uint8)
-        codes[inside] = self.activations[addresses[inside]]
-        return codes
+    def _depthwise(self, fields):
+        """A window slides over the words read, which are those of a padded input."""
+        config = self.config
+        frames, height, width = (fields[name] + 1 for name in ("frames", "out_height", "out_width"))
+        strides = fields["window_stride_y"], fields["window_stride_x"]
+        if (fields["last_step"] or not all(strides) or min(height, width) < WINDOW
+                or width > config.window_width):
+            raise StopError(Status.ILLEGAL_INSTRUCTION)
+        rows, columns = ((size - WINDOW) // stride + 1
+                         for size, stride in zip((height, width), strides, strict=True))
+        if frames * rows * columns != fields["out_pixels"] + 1:
+            raise StopError(Status.ILLEGAL_INSTRUCTION)
+        taps = WINDOW * WINDOW
+        words = -(-taps // config.columns) * config.channels
+        for block in range(fields["blocks"] + 1):
+            operand = _operand(fields, self.codes(fields, block)).reshape(
+                frames, height, width, config.channels)
+            weights = self.weight_words(fields["weight_base"] + block * words, words)
+            weights = weights.view(np.int8).ravel()[:taps * config.channels].reshape(
+                WINDOW, WINDOW, config.channels)
+            sums = np.zeros((frames, rows, columns, config.channels), np.int64)
+            for ky, kx in np.ndindex(WINDOW, WINDOW):
+                under = operand[:, ky:ky + height - WINDOW + 1:strides[0],
+                                kx:kx + width - WINDOW + 1:strides[1]]
+                sums += under.astype(np.int64) * weights[ky, kx]
+            yield (sums.reshape(-1, config.channels),
+                   _channels(fields["coefficient_base"], block, config.channels))
+
+    def _vector(self, fields):
+        """The sum or the greatest of what lies under the taps, or of its table entries."""
+        first = fields["coefficient_base"]
+        tables = None
+        if fields["table"]:
+            records = self.records(np.arange(first, first + ENTRIES))
+            tables = np.array([[record[name] for record in records]
+                               for name in ("bias", "multiplier")], np.int64)
+            first += ENTRIES
+        for block in range(fields["blocks"] + 1):
+            values = self.codes(fields, block)
+            if tables is not None:
+                parity = np.arange(values.shape[1])[:, None] % 2
+                values = tables[parity, values]
+            elif not fields["unsigned"]:
+                values = values.view(np.int8)
+            values = values.astype(np.int64)
+            combined = values.max(axis=1) if fields["maximum"] else values.sum(axis=1)
+            yield _wrapped(combined, 32), _channels(first, block, self.config.channels)
 
     def _requantised(self, fields, sums, records):
-        """Codes, uint8 (pixels, channels), from the array's sums."""
+        """Codes, uint8 (pixels, channels), from sums."""
         columns = {name: np.array([record[name] for record in records], np.int64)
                    for name in StoredCoefficients().members}
         total = _wrapped(sums + columns["bias"], 32)
@@ -212,47 +207,17 @@ class Interpreter:
                 high=fields["high"]) & 255
         return codes
 
-    def _write(self, fields, codes, first):
-        """Write the codes (pixels, columns) of a block whose groups count from ``first``."""
-        config = self.config
-        parts = config.channels // config.lanes
-        group = np.arange(first, min(first + config.slots, fields["out_groups"] + 1))
-        addresses = (fields["out_base"] + np.arange(len(codes))[:, None] * fields["out_step"]
-                     + group // parts) % (1 << 16)
-        self._within(addresses, len(self.activations))
-        memory = self.activations.reshape(len(self.activations), parts, config.lanes)
-        memory[addresses, group % parts] = codes.reshape(
-            len(codes), -1, config.lanes)[:, :len(group)]
 
-    def _within(self, addresses, size):
-        if addresses.size and addresses.max() >= size:
-            raise _StopError(Status.ILLEGAL_ADDRESS)
+def _channels(first, block, channels):
+    """Addresses of the coefficients of a block."""
+    return np.arange(first, first + channels) + block * channels
 
 
-def _extents(fields):
-    return [fields[name] + 1 for name in ("frames", "out_height", "out_width", "kernel_height",
-                                          "kernel_width", "tap_words")]
-
-
-def read_addresses(fields, block):
-    """Where a block of output channels reads.
-
-    Returns
-    -------
-    addresses : int array, shape (pixels, taps)
-    inside : bool array, shape (pixels, taps)
-        Whether the tap lies in the input, so that the address is read.
-    """
-    frame, y, x, ky, kx, word = np.ogrid[tuple(slice(extent) for extent in _extents(fields))]
-    addresses = (fields["base"] + block * fields["block_step"]
-                 + frame * fields["frame_step"] + y * fields["y_step"] + x * fields["x_step"]
-                 + ky * fields["tap_y_step"] + kx * fields["tap_x_step"] + word) % (1 << 16)
-    row = y * fields["stride_y"] - fields["pad_top"] + ky * fields["dilation_y"]
-    column = x * fields["stride_x"] - fields["pad_left"] + kx * fields["dilation_x"]
-    inside = np.broadcast_to((row >= 0) & (row < fields["in_height"]) & (column >= 0)
-                             & (column < fields["in_width"]), addresses.shape)
-    pixels = fields["pixels"] + 1
-    return addresses.reshape(pixels, -1), inside.reshape(pixels, -1)
+def _operand(fields, codes):
+    """Codes as the array and the window unit see them, int16."""
+    if fields["unsigned"]:
+        return codes.astype(np.int16) - 128
+    return codes.view(np.int8).astype(np.int16)
 
 
 def _wrapped(values, width):

@@ -11,7 +11,7 @@ from compiler.program import compile_chain
 from golden.layer import ConvLayer
 from hdl.config import CONFIGURATIONS, Configuration
 from hdl.isa import Opcode, disassemble
-from sim.interpreter import read_addresses
+from sim.machine import read_addresses
 
 #: The smallest array that ships, with room for the networks below.
 TINY = replace(CONFIGURATIONS["tiny"], activation_words=4096, weight_words=4096,

@@ -8,7 +8,8 @@ from hdl.isa import INSTRUCTION_WORDS, Destination, Opcode, assemble
 from hdl.layouts import Rounding, pack_records
 from hdl.operands import StoredCoefficients
 from sim.engine import frame_packets, load_packets, packet, start_packet
-from sim.interpreter import Interpreter, read_addresses
+from sim.interpreter import Interpreter
+from sim.machine import read_addresses
 
 __all__ = ["Job", "echo_job", "random_job", "send_all"]
 

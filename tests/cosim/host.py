@@ -1,4 +1,4 @@
-"""A host of :class:`hdl.top.AxiEngine` for cocotb benches, and what it runs."""
+"""Hosts of the engine's top modules for cocotb benches, and what they run."""
 
 import random
 
@@ -13,6 +13,7 @@ from cocotbext.axi import (
     AxiStreamSink,
     AxiStreamSource,
 )
+from cocotbext.wishbone.driver import WBOp, WishboneMaster
 
 from compiler.program import compile_chain
 from golden.layer import ConvLayer, run_network
@@ -21,7 +22,7 @@ from hdl.isa import Destination, Status
 from sim.engine import activation_words, load_packets, packet
 from sim.registers import Registers
 
-__all__ = ["CONFIG", "Host", "Network"]
+__all__ = ["CONFIG", "Host", "Network", "WishboneHost"]
 
 CONFIG = load("tiny")
 
@@ -59,21 +60,26 @@ def pauses(seed, stall):
 
 
 class Host:
-    """Both streams and the registers of a design under test."""
+    """Both streams and the registers, on AXI4-Lite, of a design under test."""
 
     def __init__(self, dut, *, stall=0, seed=1):
         Clock(dut.clk, 10, unit="ns").start()
         self.dut = dut
-        self.axil = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
         self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, dut.rst)
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, dut.rst)
+        channels = [self.source, self.sink, *self._registers()]
         if stall:
             chance = random.Random(seed)
-            for channel in (self.source, self.sink, self.axil.write_if.aw_channel,
-                            self.axil.write_if.w_channel, self.axil.write_if.b_channel,
-                            self.axil.read_if.ar_channel, self.axil.read_if.r_channel):
+            for channel in channels:
                 channel.set_pause_generator(pauses(chance.random(), stall))
 
+    def _registers(self):
+        """Take hold of the registers' port; return its channels that can pause."""
+        self.axil = AxiLiteMaster(AxiLiteBus.from_prefix(self.dut, "s_axil"), self.dut.clk,
+                                  self.dut.rst)
+        return (self.axil.write_if.aw_channel, self.axil.write_if.w_channel,
+                self.axil.write_if.b_channel, self.axil.read_if.ar_channel,
+                self.axil.read_if.r_channel)
 
     async def start_up(self):
         self.dut.rst.value = 1
@@ -120,3 +126,43 @@ class Host:
     async def frames(self, network, indices):
         for index in indices:
             await self.send(network.frame_packet(index))
+
+
+class WishboneHost(Host):
+    """The same with the registers on Wishbone.
+
+    Parameters
+    ----------
+    classic : bool
+        Whether the initiator knows no ``stall``, and shows an access until it has ended.
+    """
+
+    def __init__(self, dut, *, classic=False, stall=0, seed=1):
+        self.classic = classic
+        self.chance = random.Random(seed)
+        self.stall = stall
+        super().__init__(dut, stall=stall, seed=seed)
+
+    def _registers(self):
+        names = ["cyc", "stb", "we", "adr", "sel", "ack", "err"]
+        signals = {name: name for name in names + ["stall"] * (not self.classic)}
+        self.wishbone = WishboneMaster(
+            self.dut, "wb", self.dut.clk, timeout=100,
+            signals_dict=signals | {"datwr": "dat_w", "datrd": "dat_r"})
+        return ()
+
+    async def access(self, address, data=None, *, sel=0xF):
+        """Return (whether it was acknowledged, word) of an access to byte ``address``."""
+        idle = self.chance.randrange(4) if self.chance.random() < self.stall else 0
+        answer, = await self.wishbone.send_cycle(
+            [WBOp(adr=address // 4, dat=data, sel=sel, idle=idle)])
+        return answer.ack == 1, int(answer.datrd)
+
+    async def read(self, name):
+        done, word = await self.access(Registers.offset(name))
+        assert done
+        return Registers.decode(name, word)
+
+    async def write(self, name, **fields):
+        done, _ = await self.access(Registers.offset(name), Registers.encode(name, **fields))
+        assert done

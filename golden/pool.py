@@ -9,7 +9,7 @@ from golden.base import Layer, code_type, flags, naming, output_fields, scalar_f
 from golden.checks import INT8, INT32, UINT8, integer, integer_tuple
 from golden.conv import output_size
 
-__all__ = ["KINDS", "PoolLayer"]
+__all__ = ["KINDS", "PoolLayer", "clip_layer", "window_taps"]
 
 
 KINDS = ("max", "sum")
@@ -144,3 +144,36 @@ def _reduce(combine, codes, dtype, axis, kernel, stride, dilation):
     for start in range(dilation, kernel * dilation, dilation):
         combine(result, along[start:start + span:stride], out=result)
     return np.moveaxis(result, 0, axis)
+
+
+def clip_layer(name, *, unsigned=False, low, high):
+    """Codes limited to [low, high], as a layer; the bounds are :mod:`golden.activation`'s."""
+    return PoolLayer(name=name, kind="max", kernel=(1, 1), input_unsigned=unsigned,
+                     output_unsigned=unsigned, low=low, high=high)
+
+
+def window_taps(size, kernel, *, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1)):
+    """How many codes of the input, padding not counted, lie under the windows.
+
+    Parameters
+    ----------
+    size, kernel, stride, dilation : (int, int)
+        (height, width) each; the dilated kernel fits the padded input.
+    padding : (int, int, int, int)
+        (top, left, bottom, right).
+
+    Returns
+    -------
+    tuple of ints
+        The different counts, least first: a single one if an average over the input's codes alone
+        is the sum divided by a constant.
+    """
+    counts = []
+    for side in (0, 1):
+        before, after = padding[side], padding[side + 2]
+        outputs = output_size(size[side], kernel[side], stride=stride[side],
+                              padding=(before, after), dilation=dilation[side])
+        first = np.arange(outputs) * stride[side] - before
+        taps = first[:, None] + np.arange(kernel[side]) * dilation[side]
+        counts.append(((taps >= 0) & (taps < size[side])).sum(axis=1))
+    return tuple(np.unique(np.outer(*counts)).tolist())

@@ -1,68 +1,26 @@
 """The ``celosia`` command."""
 
-import warnings
-from contextlib import contextmanager
-from importlib.metadata import version
-from pathlib import Path
-
 import click
-from amaranth.hdl import UnusedElaboratable
 
-from hdl.config import CONFIGURATIONS, load
-from hdl.top import CONTROLS
-from scripts.console import CheckFailed, Commands, Refused, columns, output, running
-from scripts.demo import demo
-from scripts.devices import device_of
-from scripts.files import write_whole
-from scripts.generate import engine
-from scripts.generate import generate as write_engine
-from scripts.report import json_of, table
-from scripts.synth import PARTS, synthesise
-from scripts.tools import Toolchain
+from scripts.console import Commands
 
 __all__ = ["main"]
 
 
-def _configuration(_context, _option, name):
-    """Return the configuration ``name``, or the one in the TOML file of that name."""
-    with _refusing():
-        config = load(name)
-        device_of(config)
-    return config
+#: Module and help of every command, in the order in which one comes to need them.
+COMMANDS = {
+    "demo": ("scripts.demo",
+             "Classify handwritten digits on the simulated engine; place and route a small one."),
+    "configs": ("scripts.configs", "List the named configurations."),
+    "generate": ("scripts.hardware",
+                 "Write the engine's Verilog, the C header of its registers, and a manifest."),
+    "synth": ("scripts.hardware",
+              "Synthesise, place and route the engine, or its pipeline; report area and speed."),
+}
 
 
-_config = click.option(
-    "--config", metavar="NAME", required=True, callback=_configuration,
-    help="A configuration that `celosia configs` lists, or a TOML file of your own.")
-_directory = click.option(
-    "-o", "--output", "directory", metavar="DIR", required=True, type=click.Path(path_type=Path),
-    help="Folder for the files; made if need be.")
-
-
-@contextmanager
-def _refusing():
-    """Refuse what :mod:`hdl` says is of a wrong kind or range."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise Refused(str(error)) from None
-
-
-@contextmanager
-def _writing():
-    """Refuse folders and files that cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise Refused(f"{error.filename}: {error.strerror}") from None
-
-
-def _engine(config, *control):
-    with _refusing():
-        return engine(config, *control)
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog="""
+@click.group(cls=Commands, modules=COMMANDS,
+             context_settings={"help_option_names": ["-h", "--help"]}, epilog="""
 \b
 Examples:
   celosia configs
@@ -72,110 +30,9 @@ Examples:
 
 Exit status: 0 done; 1 a check failed, such as timing or fit; 2 bad input, or not supported.
 """)
-@click.version_option(version("celosia"), prog_name="celosia")
+@click.version_option(package_name="celosia", prog_name="celosia")
 def main():
     """Turn a convolutional network into a verified accelerator for a small FPGA.
 
     Every command explains itself: celosia COMMAND --help.
     """
-    # An engine that is refused before it is elaborated is not a mistake.
-    warnings.simplefilter("ignore", UnusedElaboratable)
-
-
-@main.command()
-def configs():
-    """List the named configurations.
-
-    The table shows the array's rows (output pixels) by columns (output channels), the scale-shift
-    lanes, the channels of an activation word, how an element multiplies, the device, and the most
-    multiply-accumulates in a cycle.
-    """
-    grid = columns("name", ">array", ">lanes", ">channels", "multiplier", "device", ">MAC/cycle")
-    for config in CONFIGURATIONS.values():
-        grid.add_row(config.name, f"{config.rows}×{config.columns}", str(config.lanes),
-                     str(config.channels), config.multiplier, config.device,
-                     str(config.rows * config.columns))
-    output().print(grid)
-
-
-@main.command(epilog="""
-\b
-Examples:
-  celosia generate --config tiny -o build/tiny
-  celosia generate --config tiny --control wishbone -o build/tiny
-  celosia generate --config my-array.toml -o build/mine
-""")
-@_config
-@_directory
-@click.option("--control", default="axi", show_default=True, type=click.Choice(list(CONTROLS)),
-              help="Bus of the registers: AXI4-Lite or Wishbone B4.")
-def generate(config, directory, control):
-    """Write the engine's Verilog, the C header of its registers, and a manifest.
-
-    DIR receives NAME.v, celosia_registers.h and manifest.json: the configuration, the project's
-    version, the SHA-256 of the Verilog, its top module and its ports. The Verilog passes
-    Verilator's lint first, and the same configuration gives the same bytes on every machine.
-    """
-    component = _engine(config, control)
-    with _writing(), running(f"Generating and linting {config.name}"):
-        contents = write_engine(component, config, directory)
-    click.echo(f"{directory / contents['verilog']}: top module {contents['top']}, "
-               f"{len(contents['ports'])} ports")
-
-
-@main.command(epilog="""
-\b
-Examples:
-  celosia synth --config ecp5-85f -o build/ecp5 --seeds 5 --report build/ecp5.json
-  celosia synth --config icebreaker --part pipeline -o build/icebreaker
-  celosia synth --config tiny --part pipeline -o build/tiny --target 20
-""")
-@_config
-@_directory
-@click.option("--part", type=click.Choice(list(PARTS)), default="engine", show_default=True,
-              help="All of it, or the pipeline of array and lanes without memories and bus.")
-@click.option("--seeds", metavar="N", default=1, show_default=True,
-              type=click.IntRange(1, 1000), help="Placements to try; the report has the median.")
-@click.option("--report", metavar="R.json", type=click.Path(path_type=Path),
-              help="Write the figures as JSON.")
-@click.option("--target", metavar="MHZ", type=click.FloatRange(1, 1000),
-              help="Exit with status 1 if the median is below this frequency.")
-@click.option("--native", is_flag=True,
-              help="Take yosys and nextpnr from PATH, in place of those from PyPI.")
-def synth(config, directory, part, seeds, report, target, native):
-    """Synthesise, place and route the engine, or its pipeline; report area and speed.
-
-    DIR receives the netlist, and the log and report of every tool and seed. Cells are counted
-    after packing. ECP5 places the block out of context; iCE40 places it in a wrapper of a shift
-    register and exclusive ors, whose own cells are shown beside.
-    """
-    with _refusing():
-        component = PARTS[part](config)
-    with _writing():
-        figures = synthesise(component, config, directory, seeds=seeds, target=target,
-                             toolchain=Toolchain(native=native))
-        figures["part"] = part
-        if report:
-            write_whole(report, json_of(figures))
-    _show(config, figures)
-    if target and figures["fmax_mhz"] < target:
-        raise CheckFailed(f"{config.name} reaches {figures['fmax_mhz']} MHz, "
-                          f"below the target of {target:g} MHz")
-
-
-def _show(config, figures):
-    console = output()
-    console.print(table(device_of(config), figures))
-    seeds = ", ".join(f"{mhz:.2f}" for mhz in figures["fmax_mhz_seeds"])
-    path = figures["critical_path"]
-    if max(figures["fmax_mhz_routed"]) > max(figures["fmax_mhz_seeds"]):
-        seeds += f", cut to the data sheet's {figures['ceiling_mhz']:g}"
-    console.print(f"\nFmax {figures['fmax_mhz']:.2f} MHz, the median of: {seeds}\n"
-                  f"Peak {figures['peak_gops']:.3f} GOPS, from {config.rows * config.columns} "
-                  "multiply-accumulates a cycle\n"
-                  f"Critical path of seed {path['seed']}: {path['logic_ns']:.2f} ns of logic, "
-                  f"{path['routing_ns']:.2f} ns of routing\n"
-                  f"  from {path['from']}\n  to   {path['to']}", markup=False)
-
-
-main.add_command(demo)

@@ -1,5 +1,6 @@
 """How the command speaks: errors in one line, and what is running on anything slow."""
 
+import importlib
 from contextlib import contextmanager
 
 import click
@@ -43,7 +44,37 @@ def _one_line():
 
 
 class Commands(click.Group):
-    """A group of commands whose errors of usage take one line."""
+    """A group of commands whose errors of usage take one line.
+
+    A command's module is imported when it is called for: the list of commands, and the commands
+    that need little, are there at once.
+
+    Parameters
+    ----------
+    modules : dict
+        For each command's name its module, whose function of that name it is (with an underscore
+        behind it if the plain name means something else there), and its help in one line.
+    """
+
+    def __init__(self, *arguments, modules, **options):
+        super().__init__(*arguments, **options)
+        self.modules = modules
+
+    def list_commands(self, ctx):
+        """Names of all commands, in the order of their table."""
+        return [*super().list_commands(ctx), *self.modules]
+
+    def get_command(self, ctx, cmd_name):
+        """The command of a name, or None if there is none."""
+        if cmd_name not in self.modules:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(self.modules[cmd_name][0])
+        return getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)
+
+    def format_commands(self, ctx, formatter):
+        """Write the list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.modules[name][1]) for name in self.list_commands(ctx)])
 
     def parse_args(self, ctx, args):
         with _one_line():

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-import scripts.cli
+import scripts.hardware
 from hdl.config import CONFIGURATIONS
 from hdl.scan import ScanWrapper
+from scripts.cli import main
 from scripts.console import CheckFailed
 from scripts.devices import DEVICES
 from scripts.report import ceiling, critical_path, fmax, shortage, summary
@@ -93,10 +94,10 @@ def native(tmp_path, monkeypatch):
 @pytest.fixture
 def synth(tmp_path, monkeypatch):
     """Run ``celosia synth --config tiny`` on the stand-in block; keep its report."""
-    monkeypatch.setitem(scripts.cli.PARTS, "engine", lambda _: Grid())
+    monkeypatch.setitem(scripts.hardware.PARTS, "engine", lambda _: Grid())
 
     def run(*options):
-        return CliRunner().invoke(scripts.cli.main, [
+        return CliRunner().invoke(main, [
             "synth", "--config", "tiny", "-o", str(tmp_path / "out"),
             "--report", str(tmp_path / "report.json"), *options])
     return run

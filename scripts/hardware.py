@@ -1,0 +1,105 @@
+"""``celosia generate`` and ``celosia synth``: Verilog of a configuration, placed and routed."""
+
+import warnings
+
+import click
+from amaranth.hdl import UnusedElaboratable
+
+from hdl.top import CONTROLS
+from scripts.console import CheckFailed, output, running
+from scripts.devices import device_of
+from scripts.files import write_whole
+from scripts.generate import engine
+from scripts.generate import generate as write_engine
+from scripts.options import config_option, directory_option, refusing, report_option, writing
+from scripts.report import json_of, table
+from scripts.synth import PARTS, synthesise
+from scripts.tools import Toolchain
+
+__all__ = ["generate", "synth"]
+
+
+def _component(make, *arguments):
+    """Return what ``make`` makes of the arguments, unless that is refused."""
+    # An engine that is refused before it is elaborated is not a mistake.
+    warnings.simplefilter("ignore", UnusedElaboratable)
+    with refusing():
+        return make(*arguments)
+
+
+@click.command(epilog="""
+\b
+Examples:
+  celosia generate --config tiny -o build/tiny
+  celosia generate --config tiny --control wishbone -o build/tiny
+  celosia generate --config my-array.toml -o build/mine
+""")
+@config_option(required=True)
+@directory_option
+@click.option("--control", default="axi", show_default=True, type=click.Choice(list(CONTROLS)),
+              help="Bus of the registers: AXI4-Lite or Wishbone B4.")
+def generate(config, directory, control):
+    """Write the engine's Verilog, the C header of its registers, and a manifest.
+
+    DIR receives NAME.v, celosia_registers.h and manifest.json: the configuration, the project's
+    version, the SHA-256 of the Verilog, its top module and its ports. The Verilog passes
+    Verilator's lint first, and the same configuration gives the same bytes on every machine.
+    """
+    component = _component(engine, config, control)
+    with writing(), running(f"Generating and linting {config.name}"):
+        contents = write_engine(component, config, directory)
+    click.echo(f"{directory / contents['verilog']}: top module {contents['top']}, "
+               f"{len(contents['ports'])} ports")
+
+
+@click.command(epilog="""
+\b
+Examples:
+  celosia synth --config ecp5-85f -o build/ecp5 --seeds 5 --report build/ecp5.json
+  celosia synth --config icebreaker --part pipeline -o build/icebreaker
+  celosia synth --config tiny --part pipeline -o build/tiny --target 20
+""")
+@config_option(required=True)
+@directory_option
+@click.option("--part", type=click.Choice(list(PARTS)), default="engine", show_default=True,
+              help="All of it, or the pipeline of array and lanes without memories and bus.")
+@click.option("--seeds", metavar="N", default=1, show_default=True,
+              type=click.IntRange(1, 1000), help="Placements to try; the report has the median.")
+@report_option
+@click.option("--target", metavar="MHZ", type=click.FloatRange(1, 1000),
+              help="Exit with status 1 if the median is below this frequency.")
+@click.option("--native", is_flag=True,
+              help="Take yosys and nextpnr from PATH, in place of those from PyPI.")
+def synth(config, directory, part, seeds, report, target, native):
+    """Synthesise, place and route the engine, or its pipeline; report area and speed.
+
+    DIR receives the netlist, and the log and report of every tool and seed. Cells are counted
+    after packing. ECP5 places the block out of context; iCE40 places it in a wrapper of a shift
+    register and exclusive ors, whose own cells are shown beside.
+    """
+    component = _component(PARTS[part], config)
+    with writing():
+        figures = synthesise(component, config, directory, seeds=seeds, target=target,
+                             toolchain=Toolchain(native=native))
+        figures["part"] = part
+        if report:
+            write_whole(report, json_of(figures))
+    _show(config, figures)
+    if target and figures["fmax_mhz"] < target:
+        raise CheckFailed(f"{config.name} reaches {figures['fmax_mhz']} MHz, "
+                          f"below the target of {target:g} MHz")
+
+
+def _show(config, figures):
+    console = output()
+    console.print(table(device_of(config), figures))
+    seeds = ", ".join(f"{mhz:.2f}" for mhz in figures["fmax_mhz_seeds"])
+    path = figures["critical_path"]
+    if max(figures["fmax_mhz_routed"]) > max(figures["fmax_mhz_seeds"]):
+        seeds += f", cut to the data sheet's {figures['ceiling_mhz']:g}"
+    console.print(f"\nFmax {figures['fmax_mhz']:.2f} MHz, the median of: {seeds}\n"
+                  f"Peak {figures['peak_gops']:.3f} GOPS, from {config.rows * config.columns} "
+                  "multiply-accumulates a cycle\n"
+                  f"Critical path of seed {path['seed']}: {path['logic_ns']:.2f} ns of logic, "
+                  f"{path['routing_ns']:.2f} ns of routing\n"
+                  f"  from {path['from']}\n  to   {path['to']}", markup=False)

@@ -1,0 +1,64 @@
+"""Options that commands share, and what turns an error of theirs into one line."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hdl.config import load
+from scripts.console import Refused
+from scripts.devices import device_of
+
+__all__ = ["config_option", "directory_option", "model_argument", "refusing", "report_option",
+           "writing"]
+
+
+#: Configuration of the commands that take a model, unless another is named.
+DEFAULT = "ecp5-85f"
+
+
+@contextmanager
+def refusing():
+    """Refuse what :mod:`hdl` or :mod:`compiler` says is of a wrong kind or range."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise Refused(str(error)) from None
+
+
+@contextmanager
+def writing():
+    """Refuse folders and files that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}") from None
+
+
+def _configuration(_context, _option, name):
+    """Return the configuration ``name``, or the one in the TOML file of that name."""
+    with refusing():
+        config = load(name)
+        device_of(config)
+    return config
+
+
+def config_option(*, required):
+    """``--config NAME``, which gives a :class:`hdl.config.Configuration`."""
+    choice: dict[str, Any] = {"required": True} if required else {
+        "default": DEFAULT, "show_default": True}
+    return click.option(
+        "--config", metavar="NAME", callback=_configuration, **choice,
+        help="A configuration that `celosia configs` lists, or a TOML file of your own.")
+
+
+directory_option = click.option(
+    "-o", "--output", "directory", metavar="DIR", required=True, type=click.Path(path_type=Path),
+    help="Folder for the files; made if need be.")
+
+report_option = click.option(
+    "--report", metavar="R.json", type=click.Path(path_type=Path),
+    help="Write the figures as JSON.")
+
+model_argument = click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))

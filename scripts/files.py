@@ -4,9 +4,10 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
 
-__all__ = ["publishing", "write_whole"]
+__all__ = ["check_writable", "publishing", "write_whole"]
 
 
 @contextmanager
@@ -34,9 +35,33 @@ def publishing(directory):
             directory.rmdir()
 
 
-def write_whole(path, text):
-    """Write ``text`` to ``path`` in one step: a reader sees the old file or the new one."""
+def write_whole(path, content):
+    """Write text or bytes to ``path`` in one step: a reader sees the old file or the new one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with publishing(path.parent) as staging:
-        (staging / path.name).write_text(text, encoding="utf-8")
+        if isinstance(content, str):
+            content = content.encode("utf-8")
+        (staging / path.name).write_bytes(content)
+
+
+def check_writable(*paths):
+    """Find out, without writing anything, whether files can be written; None is no file.
+
+    Raises
+    ------
+    OSError
+        If one cannot, as far as can be seen.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if Path(path).is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+        folder = Path(path).absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(folder))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES), str(folder))

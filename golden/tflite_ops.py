@@ -60,7 +60,7 @@ def tflite_sub(name, first, second, output, *, low=None, high=None):
 def _sum(name, first, second, output, sign, low, high):
     largest = 2 * max(first.scale, second.scale)
     multiplier, shift = _multiplier(largest / ((1 << ADD_SHIFT) * output.scale))
-    if shift < 31:
+    if multiplier and shift < 31:
         raise ValueError(f"Layer {name}: the inputs' scales, {first.scale} and {second.scale}, are "
                          f"beyond 2^{ADD_SHIFT - 1} times the output's, {output.scale}")
     tables = []
@@ -88,7 +88,7 @@ def tflite_quantize(name, source, output, *, low=None, high=None):
         If :math:`s_x / s_y` is 2^23 or more, where TFLite's arithmetic leaves int32.
     """
     multiplier, shift = _multiplier(source.scale / output.scale)
-    if shift < 8:
+    if multiplier and shift < 8:
         raise ValueError(f"Layer {name}: the input's scale, {source.scale}, is 2^23 times the "
                          f"output's, {output.scale}, or more")
     return ElementwiseLayer(
@@ -162,7 +162,7 @@ def tflite_mean(name, source, output, *, size, low=None, high=None):
     height, width = integer_tuple("size", size, 2, 1)
     taps = height * width
     multiplier, shift = _multiplier(source.scale / output.scale)
-    if shift < 9:
+    if multiplier and shift < 9:
         raise ValueError(f"Layer {name}: the input's scale, {source.scale}, is 2^22 times the "
                          f"output's, {output.scale}, or more")
     left = min(taps.bit_length() - 1, 32, 62 - shift)

@@ -20,25 +20,32 @@ from golden.requant import SHIFT, quantise_multiplier
 __all__ = ["onnx_add", "onnx_average_pool", "onnx_global_average_pool", "onnx_requantise"]
 
 
-def onnx_add(name, first, second, output, *, low=None, high=None):
+def onnx_add(name, first, second, output, *, fused=False, low=None, high=None):
     r"""Add, QLinearAdd: sum of two feature maps of any scales, types and zero points.
 
     .. math:: v = \frac{s_1 (x_1 - z_1) + s_2 (x_2 - z_2)}{s_y}, \qquad
               q = \operatorname{clamp}(\operatorname{round}(v) + z_y)
 
-    with ties to even. The tables hold the two terms of v in fixed point with as many fractional
-    bits k as int32 allows, each rounded to the nearest, so that the sum is within 2^-k of v: k is
-    22 where the terms' largest values add up to less than 512, and one less for every doubling of
-    them; at most 62. If both terms are multiples of 2^-k the result is exact.
+    with ties to even: so ONNX defines it. ONNX Runtime's QLinearAdd, into which it also fuses
+    DequantizeLinear - Add - QuantizeLinear unless told not to, computes
+    :math:`\operatorname{round}(v + z_y)` instead: ``fused``. The two differ in ties if
+    :math:`z_y` is odd.
 
-    ONNX Runtime's kernel computes v + z_y in float32 by some eight operations, each of which
-    rounds by at most 2^-24 of a magnitude that :math:`B = |z_y| + 255 (s_1 + s_2) / s_y` bounds.
-    Its results are these except where v is within 2^-20 · B of a tie, and there differ by 1.
+    The tables hold the two terms of v in fixed point with as many fractional bits k as int32 allows
+    for the terms' largest values and :math:`z_y` together: 22 if these add up to less than 512, one
+    less for every doubling; at most 62. Each is rounded to the nearest, so that the sum is within
+    2^-k of v; if both terms are multiples of 2^-k the result is exact.
+
+    ONNX Runtime gets v + z_y by some eight operations in float32, each of which rounds by at most
+    2^-24 of a magnitude that :math:`B = |z_y| + 255 (s_1 + s_2) / s_y` bounds. Its results are
+    these except where v is within 2^-20 · B of a tie, and there differ by at most 1.
 
     Parameters
     ----------
     name : str
     first, second, output : golden.quantisation.Quantisation
+    fused : bool
+        Whether the zero point is added before rounding.
     low, high : int or None
         Bounds of the output codes; None is the type's limit.
 
@@ -49,17 +56,17 @@ def onnx_add(name, first, second, output, *, low=None, high=None):
     """
     terms = np.stack([(side.codes() - side.zero_point) * side.scale / output.scale
                       for side in (first, second)])
-    largest = float(np.abs(terms).max(axis=1).sum())
+    largest = float(np.abs(terms).max(axis=1).sum()) + abs(output.zero_point)
     # The margin leaves room for rounding both terms up.
-    bits = 31 - math.frexp(largest * (1 + 2.0**-30))[1]
+    bits = min(31 - math.frexp(largest * (1 + 2.0**-30))[1], SHIFT[1])
     if bits < 0:
         raise ValueError(f"Layer {name}: the inputs' scales, {first.scale} and {second.scale}, are "
                          f"too large for the output's, {output.scale}")
-    bits = min(bits, SHIFT[1])
+    offset = {"output_zero_point": 0, "bias": output.zero_point << bits} if fused else {}
     return ElementwiseLayer(
         name=name, tables=np.rint(np.ldexp(terms, bits)).astype(np.int64), shift=bits,
         rounding="half_even", input_unsigned=(first.unsigned, second.unsigned),
-        **_output(output, low, high))
+        **{**_output(output, low, high), **offset})
 
 
 def onnx_requantise(name, source, output, *, function=None, low=None, high=None):

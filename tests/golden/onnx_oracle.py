@@ -8,20 +8,68 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 
-def run_node(op, inputs, outputs=("y",), *, output_type=TensorProto.FLOAT, **attributes):
+def run_node(op, inputs, outputs=("y",), *, output_type=TensorProto.FLOAT, domain="",
+             **attributes):
     """Outputs of a model of one node on ONNX Runtime's CPU kernels."""
-    node = helper.make_node(op, list(inputs), list(outputs), **attributes)
+    node = helper.make_node(op, list(inputs), list(outputs), domain=domain, **attributes)
+    return run_graph([node], inputs, outputs, output_type=output_type)
+
+
+def run_graph(nodes, inputs, outputs, *, output_type, optimise=True):
+    """Outputs of a model on ONNX Runtime's CPU kernels, with or without its fusions."""
     graph = helper.make_graph(
-        [node], op,
+        nodes, "graph",
         [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype),
                                        value.shape) for name, value in inputs.items()],
         [helper.make_tensor_value_info(name, output_type, None) for name in outputs])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    model = helper.make_model(graph, ir_version=8, opset_imports=[
+        helper.make_opsetid("", 15), helper.make_opsetid("com.microsoft", 1)])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options,
                                            providers=["CPUExecutionProvider"])
     return session.run(None, inputs)
+
+
+def run_quantised(op, tensors, output, *, fused, optimise=True, **attributes):
+    """Output codes of an operator on codes.
+
+    Parameters
+    ----------
+    op : str
+        The float operator's name.
+    tensors : list of (codes, golden.quantisation.Quantisation)
+    output : golden.quantisation.Quantisation
+    fused : bool
+        QLinear... of ONNX Runtime's own domain; else DequantizeLinear, the operator and
+        QuantizeLinear, fused by the runtime or not as ``optimise`` says.
+    """
+    inputs = {}
+    for name, (codes, side) in zip("ab", tensors, strict=False):
+        inputs |= {name: codes, **_parameters(name, side)}
+    inputs |= _parameters("y", output)
+    sources = [name for name in "ab" if name in inputs]
+    if fused:
+        nodes = [helper.make_node(f"QLinear{op}", list(inputs), ["y"], domain="com.microsoft",
+                                  **attributes)]
+    else:
+        constants = [helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
+                     for name, value in inputs.items() if name not in sources]
+        inputs = {name: inputs[name] for name in sources}
+        nodes = [*constants, *(helper.make_node(
+            "DequantizeLinear", [name, f"{name}_scale", f"{name}_zero"], [f"{name}_real"])
+            for name in sources),
+            helper.make_node(op, [f"{name}_real" for name in sources], ["y_real"], **attributes),
+            helper.make_node("QuantizeLinear", ["y_real", "y_scale", "y_zero"], ["y"])]
+    return run_graph(nodes, inputs, ["y"], optimise=optimise,
+                     output_type=helper.np_dtype_to_tensor_dtype(np.dtype(output.dtype)))[0]
+
+
+def _parameters(name, side):
+    return {f"{name}_scale": np.array(side.scale, np.float32),
+            f"{name}_zero": np.array(side.zero_point, side.dtype)}
 
 
 def conv_integer(case, **padding):

@@ -1,0 +1,339 @@
+"""TFLite files: from bytes to tensors and operators, without trusting a byte of them."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import tflite
+
+from compiler.errors import ModelError, Place, quoted
+
+__all__ = ["IDENTIFIER", "MAX_ELEMENTS", "Model", "Operator", "Tensor", "read_model_file"]
+
+IDENTIFIER = b"TFL3"
+"""What a TFLite file has in its bytes 4 to 7."""
+
+MAX_BYTES = 1 << 29
+"""The largest file accepted."""
+
+MAX_ITEMS = 1 << 14
+"""The most tensors, operators or buffers accepted."""
+
+MAX_RANK = 8
+"""The most dimensions of a tensor."""
+
+MAX_ELEMENTS = 1 << 28
+"""The largest tensor accepted, in elements."""
+
+_DAMAGED = "export the model again: the file is damaged"
+_TYPES = {value: name.lower() for name, value in vars(tflite.TensorType).items()
+          if not name.startswith("_")}
+_OPERATORS = {value: name for name, value in vars(tflite.BuiltinOperator).items()
+              if not name.startswith("_")}
+_OPTIONS = {value: name for name, value in vars(tflite.BuiltinOptions).items()
+            if not name.startswith("_")}
+# What flatbuffers and NumPy raise when an offset or a length points outside the file.
+_OUTSIDE = (struct.error, ValueError, TypeError, OverflowError, MemoryError)
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor as the file declares it.
+
+    Members
+    -------
+    place : Place
+        Tensor and file, for reporting faults.
+    index : int
+    name : str
+        May be empty, and need not be the only one of its kind.
+    type : str
+        "int8", "float32" and so on; "type 99" if there is none.
+    shape : tuple of ints
+        Each positive; () for a scalar.
+    signature : tuple of ints
+        The shape, with -1 for a size that may vary.
+    scale, zero_point : arrays of float32 and int64, shape (k,)
+        Quantisation, unchecked; of length 0 if it is not given.
+    axis : int
+        The axis that scales are counted along, if there are several.
+    data : array of uint8, or None
+        The constant's bytes; None if the tensor is made by an operator or given by the user.
+    odd : str
+        What else there is about the tensor that is not supported; empty if there is nothing.
+    """
+
+    place: Place
+    index: int
+    name: str
+    type: str
+    shape: tuple
+    signature: tuple
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int
+    data: np.ndarray | None
+    odd: str
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """An operator as the file declares it.
+
+    Members
+    -------
+    index : int
+        Its position in the file, which is the order of execution.
+    name : str
+        "CONV_2D" and so on; "custom operator" and "operator 999" for others.
+    version : int
+    inputs, outputs : tuples of ints
+        Indices of tensors, all of them valid; -1 for an input that is not given.
+    options : object or None
+        The accessor of :mod:`tflite` for ``options_type``, checked.
+    options_type : str
+        "Conv2DOptions" and so on; "NONE" if there are none.
+    odd : str
+        What else there is about the operator that is not supported; empty if there is nothing.
+    """
+
+    index: int
+    name: str
+    version: int
+    inputs: tuple
+    outputs: tuple
+    options: Any
+    options_type: str
+    odd: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """The only graph of a file.
+
+    Members
+    -------
+    place : Place
+    tensors : tuple of Tensor
+    operators : tuple of Operator
+    inputs, outputs : tuples of ints
+        Indices of tensors, all of them valid.
+    """
+
+    place: Place
+    tensors: tuple
+    operators: tuple
+    inputs: tuple
+    outputs: tuple
+
+
+def read_model_file(path):
+    """Read a TFLite file.
+
+    Every offset, length and index in it is checked. Ignored are names of the graph and of its
+    signatures, the description, the metadata, and the range that a tensor was calibrated with.
+
+    Parameters
+    ----------
+    path : str or path
+        File of at most 512 MiB with one graph.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, is damaged, is of another format, or has several graphs.
+    """
+    place = Place(Path(path).name)
+    try:
+        size = Path(path).stat().st_size
+        if size > MAX_BYTES:
+            raise place.fault(f"the file has {size} bytes", f"keep models to {MAX_BYTES} bytes")
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise place.fault(f"cannot be read: {error.strerror}", "check the path") from error
+    if not content:
+        raise place.fault("the file is empty", "export the model again")
+    if content[4:8] != IDENTIFIER:
+        raise place.fault("this is not a TFLite model, or it is damaged",
+                          "export the model again")
+    try:
+        return _Reader(content, place).model()
+    except ModelError:
+        raise
+    except _OUTSIDE as error:
+        raise place.fault("an offset or a length points outside the file", _DAMAGED) from error
+
+
+class _Reader:
+    """Walks the tables of a file; raises what :data:`_OUTSIDE` lists where it is damaged."""
+
+    def __init__(self, content, place):
+        self.content, self.place = content, place
+        self._names = 0
+
+    def model(self):
+        root = self.checked(tflite.Model.GetRootAs(self.content, 0))
+        if root.Version() != 3:
+            raise self.place.fault(f"schema version {root.Version()} is not 3",
+                                   "convert the model with a current converter")
+        if root.SubgraphsLength() != 1:
+            raise self.place.fault(f"there are {root.SubgraphsLength()} subgraphs, not one",
+                                   "export a model without control flow, with one signature")
+        buffers = [self.buffer(buffer) for buffer in self.items(root, "Buffers")]
+        codes = [self.code(code) for code in self.items(root, "OperatorCodes")]
+        graph = next(self.items(root, "Subgraphs"))
+        tensors = tuple(self.tensor(index, tensor, buffers)
+                        for index, tensor in enumerate(self.items(graph, "Tensors")))
+        operators = tuple(self.operator(index, operator, codes, len(tensors))
+                          for index, operator in enumerate(self.items(graph, "Operators")))
+        if not operators:
+            raise self.place.at("graph").fault("there are no operators", "export the model again")
+        ends = (self.indices(graph.InputsAsNumpy(), len(tensors), self.place.at("graph input")),
+                self.indices(graph.OutputsAsNumpy(), len(tensors), self.place.at("graph output")))
+        return Model(self.place, tensors, operators, *ends)
+
+    def checked(self, message):
+        """``message`` if its table lies in the file and has no field that we do not know.
+
+        All other offsets are unsigned and lead forwards, so that reading stops at the end of the
+        file. The one to the table of fields leads backwards, and may lead anywhere.
+        """
+        content, start = self.content, message._tab.Pos
+        fields = start - struct.unpack_from("<i", content, start)[0]
+        if fields < 0 or fields % 2 or start % 4:
+            raise ValueError("a table is out of place")
+        size, table_size = struct.unpack_from("<HH", content, fields)
+        if size < 4 or size % 2 or fields + size > len(content) or start + table_size > len(
+                content):
+            raise ValueError("a table is cut off")
+        offsets = struct.unpack_from(f"<{size // 2 - 2}H", content, fields + 4)
+        if any(offset >= table_size for offset in offsets):
+            raise ValueError("a field is outside its table")
+        kind = type(message).__name__
+        if any(offsets[_field_count(kind):]):
+            raise self.place.fault(f"a table {kind} has fields that this version of TFLite's "
+                                   "schema does not define", "convert the model with TensorFlow "
+                                   "2.18 or older, or with an option that it knows")
+        return message
+
+    def items(self, message, name):
+        """The tables of a vector, checked."""
+        count = getattr(message, f"{name}Length")()
+        if count > MAX_ITEMS:
+            raise self.place.fault(f"there are {count} {name.lower()}",
+                                   f"keep them to {MAX_ITEMS}")
+        for index in range(count):
+            yield self.checked(getattr(message, name)(index))
+
+    def buffer(self, buffer):
+        """Bytes of a constant; empty if it has none; None if they are not inside the model."""
+        if buffer.Offset() > 1 or buffer.Size() > 1:
+            return None
+        return self.vector(buffer.DataAsNumpy(), np.uint8)
+
+    def code(self, code):
+        """(operator, version) of an operator code."""
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        if number == tflite.BuiltinOperator.CUSTOM:
+            return f"custom operator {quoted(self.text(code.CustomCode()))}", code.Version()
+        return _OPERATORS.get(number, f"operator {number}"), code.Version()
+
+    def tensor(self, index, tensor, buffers):
+        name = self.text(tensor.Name())
+        place = self.place.at(f"tensor {index} {quoted(name)}")
+        number = tensor.Buffer()
+        if number >= len(buffers):
+            raise place.fault(f"buffer {number} does not exist", _DAMAGED)
+        shape = self.sizes(tensor.ShapeAsNumpy(), place, low=1)
+        signature = self.sizes(tensor.ShapeSignatureAsNumpy(), place, low=-1) or shape
+        if len(signature) != len(shape):
+            raise place.fault(f"its shape {shape} and its signature {signature} differ in length",
+                              _DAMAGED)
+        odd = [text for flag, text in (
+            (tensor.IsVariable(), "is a variable"), (tensor.Sparsity(), "is sparse"),
+            (tensor.VariantTensorsLength(), "is a variant"),
+            (buffers[number] is None, "has its values outside the model")) if flag]
+        scale, zero_point, axis = np.zeros(0, np.float32), np.zeros(0, np.int64), 0
+        quantisation = tensor.Quantization()
+        if quantisation is not None:
+            quantisation = self.checked(quantisation)
+            scale = self.vector(quantisation.ScaleAsNumpy(), np.float32)
+            zero_point = self.vector(quantisation.ZeroPointAsNumpy(), np.int64)
+            axis = quantisation.QuantizedDimension()
+            if quantisation.DetailsType():
+                odd.append("has a quantisation of its own kind")
+        data = buffers[number] if number else None
+        return Tensor(
+            place, index, name, _TYPES.get(tensor.Type(), f"type {tensor.Type()}"), shape,
+            signature, scale, zero_point, axis, None if data is None or not data.size else data,
+            odd[0] if odd else "")
+
+    def operator(self, index, operator, codes, tensors):
+        place = self.place.at(f"operator {index}")
+        if operator.OpcodeIndex() >= len(codes):
+            raise place.fault(f"operator code {operator.OpcodeIndex()} does not exist", _DAMAGED)
+        name, version = codes[operator.OpcodeIndex()]
+        place = place.at(f"operator {index} ({name})")
+        inputs = self.indices(operator.InputsAsNumpy(), tensors, place, low=-1)
+        outputs = self.indices(operator.OutputsAsNumpy(), tensors, place)
+        kind = operator.BuiltinOptionsType()
+        options_type, options = _OPTIONS.get(kind, f"options {kind}"), None
+        table = operator.BuiltinOptions()
+        if kind and table is not None and hasattr(tflite, options_type):
+            options = getattr(tflite, options_type)()
+            options.Init(table.Bytes, table.Pos)
+            options = self.checked(options)
+        odd = [text for flag, text in (
+            (operator.CustomOptionsLength() or operator.LargeCustomOptionsSize(),
+             "it has custom options"),
+            (operator.BuiltinOptions2Type(), "it has options of a newer kind"),
+            (np.any(self.vector(operator.MutatingVariableInputsAsNumpy(), np.bool_)[:MAX_ITEMS]),
+             "it changes its inputs"),
+            (operator.IntermediatesLength(), "it has intermediate tensors")) if flag]
+        return Operator(index, name, version, inputs, outputs, options, options_type,
+                        odd[0] if odd else "")
+
+    def indices(self, values, count, place, *, low=0):
+        """Indices of tensors as a tuple, checked."""
+        values = self.vector(values, np.int32)
+        if values.size > MAX_ITEMS or np.any((values < low) | (values >= count)):
+            wrong = values[(values < low) | (values >= count)][:1]
+            raise place.fault(f"tensor {wrong[0]} does not exist" if wrong.size
+                              else f"there are {values.size} tensors", _DAMAGED)
+        return tuple(values.tolist())
+
+    def sizes(self, values, place, *, low):
+        """A shape as a tuple, checked."""
+        values = self.vector(values, np.int32)
+        if values.size > MAX_RANK or np.any(values < low) or np.any(
+                np.cumprod(np.maximum(values, 1).astype(np.float64)) > MAX_ELEMENTS):
+            raise place.fault(f"its shape is {tuple(values[:MAX_RANK].tolist())}",
+                              f"export with static sizes of at least 1, at most {MAX_RANK} of "
+                              f"them, and at most {MAX_ELEMENTS} elements")
+        return tuple(values.tolist())
+
+    def vector(self, values, dtype):
+        """What an accessor ``...AsNumpy`` returned, as an array: 0 stands for none."""
+        return np.zeros(0, dtype) if isinstance(values, int) else values.view(dtype)
+
+    def text(self, name):
+        name = name or b""
+        self._names += len(name)
+        # In a sound file no two names overlap; hostile ones might all be as long as the file.
+        if self._names > len(self.content):
+            raise ValueError("names overlap")
+        return name.decode("utf-8", "replace")
+
+
+def _field_count(kind):
+    """Fields that the schema defines for a table."""
+    counts = []
+    getattr(tflite, f"{kind}Start")(SimpleNamespace(StartObject=counts.append))
+    return counts[0]

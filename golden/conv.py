@@ -215,7 +215,7 @@ def _operands(x, weight, group):
 
 
 def _dense(under, weight, group):
-    """Grouped convolution as one matrix product per frame and group (im2col)."""
+    """Grouped convolution as one matrix product per group (im2col)."""
     frames, channels, height, width, *kernel = under.shape
     depth = channels // group * kernel[0] * kernel[1]
     rows = weight.reshape(group, -1, depth)
@@ -226,10 +226,10 @@ def _dense(under, weight, group):
     y_step = max(1, min(height, BLOCK_BYTES // row_bytes))
     for n in range(0, frames, n_step):
         for y in range(0, height, y_step):
-            block = under[n:n + n_step, :, y:y + y_step].transpose(0, 1, 4, 5, 2, 3)
-            columns = block.reshape(len(block), group, depth, -1)
-            shape = (len(block), weight.shape[0], -1, width)
-            acc[n:n + n_step, :, y:y + y_step] = np.matmul(rows, columns).reshape(shape)
+            block = under[n:n + n_step, :, y:y + y_step]
+            columns = block.transpose(1, 4, 5, 0, 2, 3).reshape(group, depth, -1)
+            sums = np.matmul(rows, columns).reshape(weight.shape[0], len(block), -1, width)
+            acc[n:n + n_step, :, y:y + y_step] = sums.transpose(1, 0, 2, 3)
     return acc
 
 

@@ -162,12 +162,13 @@ def _half_up(value, shift):
 
 
 def _half_even(value, shift):
-    odd = (value >> shift) & 1
+    odd = (value >> shift) & (shift > 0)
     half = (np.int64(1) << shift) >> 1
     # Just under one half when the quotient is even, one half when it is odd; nothing for S = 0.
-    return (value + np.where(shift > 0, half - 1 + odd, 0)) >> shift
+    return (value + (np.maximum(half, 1) - 1) + odd) >> shift
 
 
 def _half_away(value, shift):
     half = (np.int64(1) << shift) >> 1
-    return np.where(value < 0, -((half - value) >> shift), (value + half) >> shift)
+    # One half, or just under it for a negative value, whose tie goes down; nothing for S = 0.
+    return (value + half - ((value < 0) & (shift > 0))) >> shift

@@ -1,4 +1,4 @@
-"""Networks and concatenation: what flows where, refusals."""
+"""Networks and concatenation: what flows where, a residual network against TFLite, refusals."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,11 @@ from golden.elementwise import ElementwiseLayer
 from golden.layer import ConvLayer, run_network
 from golden.network import Network, Node
 from golden.pool import PoolLayer
+from golden.quantisation import Quantisation
+from golden.requant import quantise_multiplier
+from golden.tflite_ops import tflite_add, tflite_mean
 from tests.golden.refusal import refuses
+from tests.golden.tflite_models import Operator, Tensor, build_model, codes_tensor, run_reference
 
 CODES = np.arange(256).astype(np.int8)
 
@@ -67,6 +71,54 @@ def test_chain_names_tensors_by_their_layers():
     assert not network.input_unsigned
     np.testing.assert_array_equal(network(frames()), run_network(layers, frames())[-1])
     assert Network.chain([pool(input_unsigned=True)], (1, 2, 2)).input_unsigned
+
+
+def convolution_of(name, source, output, rng, channels):
+    """A random 3x3 layer of TFLite's kind, and its two constant tensors."""
+    weight = rng.integers(-127, 128, (channels[1], channels[0], 3, 3)).astype(np.int8)
+    bias = rng.integers(-3000, 3000, channels[1])
+    scales = np.exp2(rng.uniform(-11, -9, channels[1])).astype(np.float32)
+    multiplier, shift = quantise_multiplier(source.scale * scales.astype(np.float64)
+                                            / output.scale, rounding="tflite")
+    layer = ConvLayer(name=name, weight=weight, bias=bias, multiplier=multiplier, shift=shift,
+                      rounding="tflite", padding=(1, 1, 1, 1), low=output.zero_point,
+                      input_zero_point=source.zero_point, output_zero_point=output.zero_point)
+    none = [0] * channels[1]
+    return layer, [
+        Tensor((channels[1], 3, 3, channels[0]), np.int8, scales, none,
+               weight.transpose(0, 2, 3, 1)),
+        Tensor((channels[1],), np.int32, np.float32(source.scale) * scales, none, bias)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_residual_network_equals_tflite(seed):
+    """Convolutions x → a → b, the sum a + b → c, the mean of c over height and width."""
+    rng = np.random.default_rng(seed)
+    x, a, b, c, y = (Quantisation(scale, int(rng.integers(-128, 100)))
+                     for scale in np.exp2(rng.uniform(-5, -4, 5)))
+    first, first_tensors = convolution_of("first", x, a, rng, (3, 8))
+    second, second_tensors = convolution_of("second", a, b, rng, (8, 8))
+    network = Network(
+        input="x", input_shape=(3, 9, 7), input_unsigned=False, output="y",
+        nodes=(Node(first, ("x",), "a"), Node(second, ("a",), "b"),
+               Node(tflite_add("add", a, b, c), ("a", "b"), "c"),
+               Node(tflite_mean("mean", c, y, size=(9, 7)), ("c",), "y")))
+    options = {"Padding": "SAME", "StrideH": 1, "StrideW": 1, "DilationHFactor": 1,
+               "DilationWFactor": 1, "FusedActivationFunction": "RELU"}
+    maps = [codes_tensor((2, 9, 7, channels), (side.scale, side.zero_point))
+            for side, channels in ((x, 3), (a, 8), (b, 8), (c, 8))]
+    model = build_model(
+        [*maps, codes_tensor((2, 8), (y.scale, y.zero_point)), *first_tensors, *second_tensors,
+         Tensor((2,), np.int32, data=[1, 2])],
+        [Operator("CONV_2D", [0, 5, 6], [1], "Conv2D", options),
+         Operator("CONV_2D", [1, 7, 8], [2], "Conv2D", options),
+         Operator("ADD", [1, 2], [3], "Add"),
+         Operator("MEAN", [3, 9], [4], "Reducer", {"KeepDims": False})], [0], [4])
+    codes = rng.integers(-128, 128, (2, 3, 9, 7)).astype(np.int8)
+    output = network(codes)
+    assert len(np.unique(output)) > 4
+    np.testing.assert_array_equal(output[:, :, 0, 0],
+                                  run_reference(model, codes.transpose(0, 2, 3, 1)))
 
 
 @pytest.mark.parametrize(("change", "error", "message"), [

@@ -103,28 +103,36 @@ def pool_reference(name, codes, quantisation, output_shape, options):
     return run_reference(model, frames).transpose(0, 3, 1, 2)
 
 
+@pytest.mark.parametrize("unsigned", [False, True])
 @SEARCH
-@given(pools(), quantisations, ACTIVATIONS)
-def test_maximum_pooling_equals_tflite(case, quantisation, activation):
+@given(case=pools(), side=quantisations, activation=ACTIVATIONS)
+def test_maximum_pooling_equals_tflite(unsigned, case, side, activation):
     codes, window, options = case
-    layer = PoolLayer(name="pool", kind="max", **window, **bounds(activation, quantisation))
+    quantisation = Quantisation(side.scale, side.zero_point + 128 * unsigned, unsigned)
+    layer = PoolLayer(name="pool", kind="max", **window, **bounds(activation, quantisation),
+                      input_unsigned=unsigned, output_unsigned=unsigned)
+    codes = codes.view(quantisation.dtype)
     output = layer(codes)
     np.testing.assert_array_equal(output, pool_reference(
         "MAX_POOL_2D", codes, quantisation, output.shape,
         {**options, "FusedActivationFunction": activation}))
 
 
+@pytest.mark.parametrize("unsigned", [False, True])
 @SEARCH
-@given(pools(), quantisations, ACTIVATIONS)
-def test_average_pooling_equals_tflite(case, quantisation, activation):
+@given(case=pools(), side=quantisations, activation=ACTIVATIONS)
+def test_average_pooling_equals_tflite(unsigned, case, side, activation):
     """Where windows hold different numbers of codes, those of each number by a layer of its own."""
     codes, window, options = case
+    quantisation = Quantisation(side.scale, side.zero_point + 128 * unsigned, unsigned)
+    codes = codes.view(quantisation.dtype)
     taps = window_taps(codes.shape[2:], **window)
-    outputs = [tflite_average_pool("pool", taps=count, **window,
+    outputs = [tflite_average_pool("pool", taps=count, unsigned=unsigned, **window,
                                    **bounds(activation, quantisation))(codes) for count in taps]
     expected = pool_reference("AVERAGE_POOL_2D", codes, quantisation, outputs[0].shape,
                               {**options, "FusedActivationFunction": activation})
-    counts = PoolLayer(name="count", kind="sum", **window).accumulate(np.ones_like(codes))
+    counts = PoolLayer(name="count", kind="sum", **window).accumulate(
+        np.ones(codes.shape, np.int8))
     assert taps == tuple(np.unique(counts).tolist())
     output = np.select([counts == count for count in taps], outputs)
     np.testing.assert_array_equal(output, expected)

@@ -15,7 +15,8 @@ from rich.panel import Panel
 from rich.table import Table
 
 from compiler.onnx_reader import read_onnx
-from compiler.program import compile_chain
+from compiler.program import compile_network
+from golden.network import Network
 from hdl.config import CONFIGURATIONS
 from hdl.isa import Opcode
 from hdl.pipeline import ConvPipeline
@@ -70,8 +71,9 @@ def demo(count, name, synth_config, synth, output):
     config = CONFIGURATIONS[name]
 
     codes = model.quantise(images)
+    network = Network.chain(model.layers, codes.shape[1:])
     try:
-        program = compile_chain(model.layers, codes.shape[1:], config)
+        program = compile_network(network, config)
     except ValueError as error:
         raise Refused(str(error)) from None
 
@@ -88,7 +90,7 @@ def demo(count, name, synth_config, synth, output):
         engine.build()
     with running(f"Running {count} frames"):
         logits, timing = engine.run(program, codes, patience=PATIENCE)
-    console.print(_frame_table(model, program, timing))
+    console.print(_frame_table(network, program, timing))
 
     with running("Running the float network"):
         float_logits = _float_logits(images)
@@ -151,22 +153,23 @@ def _layer_table(rows, count):
     return grid
 
 
-def _frame_table(model, program, timing):
+def _frame_table(network, program, timing):
     """What the cycle model says of a frame beside what the last frame took."""
     fields = [each for each in program.instructions if each["opcode"] == Opcode.CONV]
     measured = (timing.done - timing.begun)[-1]
     # Of the last frame: the first one had to be waited for.
     period = int(np.diff(timing.done[:, -1], prepend=0)[-1])
-    macs = [layer.macs((1, region.channels, region.height, region.width))
-            for layer, region in zip(program.layers, program.regions[:-1], strict=True)]
+    shapes = network.shapes()
+    macs = [node.layer.macs(*((1, *shapes[name]) for name in node.inputs))
+            for node in network.nodes]
     grid = _table(show_footer=True)
     for heading, footer in (("layer", "frame to frame"), ("MACs", f"{sum(macs):,}"),
                             ("predicted cycles", ""), ("cycles", f"{period:,}"),
                             ("MAC/cycle", f"{sum(macs) / period:.1f}")):
         grid.add_column(heading, footer, justify="left" if heading == "layer" else "right",
                         no_wrap=True)
-    for layer, each, count, cycles in zip(model.layers, fields, macs, measured, strict=True):
-        grid.add_row(layer.name, f"{count:,}",
+    for node, each, count, cycles in zip(network.nodes, fields, macs, measured, strict=True):
+        grid.add_row(node.layer.name, f"{count:,}",
                      f"{conv_cycles(each, program.config, count).total:,}", f"{cycles:,}",
                      f"{count / cycles:.1f}")
     return grid

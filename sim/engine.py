@@ -95,8 +95,9 @@ class Timing:
 
     Members
     -------
-    begun, done : int64 arrays, shape (frames, instructions)
-        For each CONV: its first activation is asked for; its last result is written.
+    begun, done : int64 arrays, shape (batches, instructions)
+        For each instruction that makes results: its first activation is asked for; its last
+        result is written.
     stopped : int
         The program ends.
     """
@@ -153,20 +154,20 @@ class EngineSimulation:
         outputs : int8 or uint8 array, shape (N, C, H, W)
         timing : Timing
         """
-        beats = np.concatenate([load_packets(program), start_packet(0, len(frames)),
-                                frame_packets([program.pack(codes) for codes in frames])])
-        size = program.regions[-1].size
+        batches = [program.pack(codes) for codes in program.batches(frames)]
+        beats = np.concatenate([load_packets(program), start_packet(0, len(batches)),
+                                frame_packets(batches)])
         channels = self.config.channels
-        counts = {"o": size * -(-channels // 4) * len(frames),
-                  "begun": len(program.layer_of) * len(frames),
-                  "trace": len(program.layer_of) * len(frames) + 1}
+        shape = len(batches), len(program.layer_of)
+        counts = {"o": program.output_words * -(-channels // 4) * len(batches),
+                  "begun": shape[0] * shape[1], "trace": shape[0] * shape[1] + 1}
         outputs, _ = self.simulation.run({"i": beats}, counts, **options)
-        words = activation_words(outputs["o"], channels).reshape(len(frames), size, channels)
+        words = activation_words(outputs["o"], channels).reshape(len(batches), -1, channels)
         _, done = _records(outputs["trace"])
         _, begun = _records(outputs["begun"])
-        shape = len(frames), len(program.layer_of)
         timing = Timing(begun.reshape(shape), done[:-1].reshape(shape), int(done[-1]))
-        return np.stack([program.unpack(frame) for frame in words]), timing
+        codes = np.concatenate([program.unpack(batch) for batch in words])
+        return codes[:len(frames)], timing
 
     def session(self, sections, *, longest=LONGEST, **options):
         """Run beats section by section, the engine being reset after each.

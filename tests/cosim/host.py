@@ -15,8 +15,9 @@ from cocotbext.axi import (
 )
 from cocotbext.wishbone.driver import WBOp, WishboneMaster
 
-from compiler.program import compile_chain
-from golden.layer import ConvLayer, run_network
+from compiler.program import compile_network
+from golden.layer import ConvLayer
+from golden.network import Network as GoldenNetwork
 from hdl.config import load
 from hdl.isa import Destination, Status
 from sim.engine import activation_words, load_packets, packet
@@ -38,18 +39,19 @@ class Network:
             shift=np.full(shape[0], 40), rounding="half_even", padding=(1, 1, 1, 1), low=0)
             for index, shape in enumerate([(5, 3, 3, 3), (4, 5, 3, 3)])]
         self.frames = rng.integers(-128, 128, (frames, 3, 4, 5)).astype(np.int8)
-        self.outputs = run_network(layers, self.frames)[-1]
+        chain = GoldenNetwork.chain(layers, self.frames.shape[1:])
+        self.outputs = chain(self.frames)
         assert len(np.unique(self.outputs)) > 10
-        self.program = compile_chain(layers, self.frames.shape[1:], CONFIG)
+        self.program = compile_network(chain, CONFIG)
 
     def frame_packet(self, index):
         codes = self.frames[index % len(self.frames)]
-        return packet(Destination.FRAME, 0, self.program.pack(codes))
+        return packet(Destination.FRAME, 0, self.program.pack(codes[None]))
 
     def results(self, data):
         """Codes in an output packet's bytes."""
         beats = np.frombuffer(bytes(data), np.uint8).reshape(-1, 4)
-        return self.program.unpack(activation_words(beats, CONFIG.channels))
+        return self.program.unpack(activation_words(beats, CONFIG.channels))[0]
 
 
 def pauses(seed, stall):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from compiler.program import compile_chain
-from golden.layer import ConvLayer, run_network
+from compiler.program import compile_network
+from golden.layer import ConvLayer
+from golden.network import Network
 from hdl.config import CONFIGURATIONS
 from hdl.isa import Opcode
 from sim.cycles import conv_cycles
@@ -36,10 +37,10 @@ LAYERS = (
 )
 
 
-def check(program, layers, frames, simulation):
+def check(drawn, program, frames, simulation):
     """Run it; every CONV that waits for the one before must take what the model says."""
     outputs, timing = simulation.run(program, frames, patience=1_000_000)
-    np.testing.assert_array_equal(outputs, run_network(layers, frames)[-1])
+    np.testing.assert_array_equal(outputs, drawn(frames))
     convolutions = [fields for fields in program.instructions if fields["opcode"] == Opcode.CONV]
     measured = timing.done - timing.begun
     checked = 0
@@ -60,8 +61,8 @@ def test_equals_the_hardware_in_random_networks(name):
     rng = np.random.default_rng(600)
     checked = 0
     for _ in range(10):
-        layers, program, frames = network(rng, simulation.config, macs=3000)
-        checked += check(program, layers, frames, simulation)
+        drawn, program, frames = network(rng, simulation.config, macs=3000)
+        checked += check(drawn, program, frames, simulation)
     assert checked >= 15
 
 
@@ -81,8 +82,9 @@ def test_equals_the_hardware_in_layers_of_real_networks():
     for shape in LAYERS:
         layer = random_layer(rng, shape)
         frames = rng.integers(-128, 128, (2, shape[0], *shape[-1]), dtype=np.int8)
-        program = compile_chain([layer], frames.shape[1:], config)
-        assert check(program, [layer], frames, simulation) >= 1
+        single = Network.chain([layer], frames.shape[1:])
+        program = compile_network(single, config)
+        assert check(single, program, frames, simulation) >= 1
 
 
 def test_tells_where_the_cycles_go():
@@ -91,7 +93,7 @@ def test_tells_where_the_cycles_go():
     rng = np.random.default_rng(602)
     shape = (16, 16, (3, 3), 1, (1, 1, 1, 1), 1, (32, 32))
     layer = random_layer(rng, shape)
-    program = compile_chain([layer], (16, 32, 32), config)
+    program = compile_network(Network.chain([layer], (16, 32, 32)), config)
     cycles = conv_cycles(program.instructions[1], config, layer.macs((1, 16, 32, 32)))
     assert (cycles.compute, cycles.channels, cycles.pixels, cycles.lanes) == (18432, 0, 0, 0)
     assert cycles.total == 18432 + cycles.fill

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from golden.layer import run_network
 from hdl.isa import Status
 from sim.engine import (
     activation_words,
@@ -31,24 +30,25 @@ def simulation(request):
 
 def beats_of(program, frames):
     """Packets of a compiled program, its start, and its frames."""
-    return np.concatenate([load_packets(program), start_packet(0, len(frames)),
-                           frame_packets([program.pack(codes) for codes in frames])])
+    batches = [program.pack(codes) for codes in program.batches(frames)]
+    return np.concatenate([load_packets(program), start_packet(0, len(batches)),
+                           frame_packets(batches)])
 
 
 def codes_of(program, beats):
     """Output codes (N, C, H, W) from beats."""
     channels = program.config.channels
-    words = activation_words(beats, channels).reshape(-1, program.regions[-1].size, channels)
-    return np.stack([program.unpack(frame) for frame in words])
+    words = activation_words(beats, channels).reshape(-1, program.output_words, channels)
+    return np.concatenate([program.unpack(batch) for batch in words])
 
 
 def interpreted(program, frames):
     """Output codes (N, C, H, W) as the interpreter has them."""
     interpreter = Interpreter(program.config)
     interpreter.load_program(program)
-    outcome = interpreter.run([program.pack(codes) for codes in frames])
+    outcome = interpreter.run([program.pack(codes) for codes in program.batches(frames)])
     assert outcome.status == Status.DONE
-    return np.stack([program.unpack(words) for words in outcome.sent])
+    return np.concatenate([program.unpack(words) for words in outcome.sent])[:len(frames)]
 
 
 @pytest.mark.parametrize("stall", [0, 64, 200])
@@ -59,9 +59,8 @@ def test_networks_match_interpreter_and_golden(simulation, stall):
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
     work = [network(rng, config, macs=500 * config.rows * config.columns) for _ in range(12)]
-    for layers, program, frames in work:
-        golden = run_network(layers, frames)[-1]
-        np.testing.assert_array_equal(interpreted(program, frames), golden)
+    for drawn, program, frames in work:
+        np.testing.assert_array_equal(interpreted(program, frames), drawn(frames))
     sections = [np.concatenate([part for _, program, frames in work[start:start + 3]
                                 for part in (beats_of(program, frames), wait_beat())])
                 for start in range(0, len(work), 3)]
@@ -70,10 +69,11 @@ def test_networks_match_interpreter_and_golden(simulation, stall):
 
     beats = np.concatenate([stop.beats for stop in stops])
     assert [stop.statuses for stop in stops] == [(Status.DONE,) * 3] * len(sections)
-    for number, (layers, program, frames) in enumerate(work):
-        count = program.regions[-1].size * -(-config.channels // 4) * len(frames)
-        np.testing.assert_array_equal(codes_of(program, beats[:count]),
-                                      run_network(layers, frames)[-1], f"network {number}")
+    for number, (drawn, program, frames) in enumerate(work):
+        batches = -(-len(frames) // program.batch)
+        count = program.output_words * -(-config.channels // 4) * batches
+        np.testing.assert_array_equal(codes_of(program, beats[:count])[:len(frames)],
+                                      drawn(frames), f"network {number}")
         beats = beats[count:]
     assert not len(beats)
 
@@ -101,13 +101,13 @@ def test_many_frames_back_to_back(simulation):
     """Each frame arrives while the one before is worked on; each result is its own."""
     print("seed 300")
     rng = np.random.default_rng(300)
-    layers, program, frames = network(rng, simulation.config, macs=2000)
+    drawn, program, frames = network(rng, simulation.config, macs=2000)
     low, high = np.iinfo(frames.dtype).min, np.iinfo(frames.dtype).max
     frames = rng.integers(low, high + 1, (20, *frames.shape[1:])).astype(frames.dtype)
 
     outputs, _ = simulation.run(program, frames, stall=30, seed=300, patience=PATIENCE)
 
-    np.testing.assert_array_equal(outputs, run_network(layers, frames)[-1])
+    np.testing.assert_array_equal(outputs, drawn(frames))
 
 
 @pytest.mark.parametrize("stall", [0, 100])
@@ -159,11 +159,11 @@ def test_runs_after_soft_resets_at_any_cycle(simulation, stall):
 def test_runs_after_hard_resets_at_any_cycle(simulation):
     print("seed 500")
     rng = np.random.default_rng(500)
-    layers, program, frames = network(rng, simulation.config, macs=2000)
+    drawn, program, frames = network(rng, simulation.config, macs=2000)
     start = len(load_packets(program))
     resets = rng.integers(start, start + 4000, 10).tolist()
 
     outputs, _ = simulation.run(program, frames, stall=10, seed=500, patience=PATIENCE,
                                 reset_after=resets)
 
-    np.testing.assert_array_equal(outputs, run_network(layers, frames)[-1])
+    np.testing.assert_array_equal(outputs, drawn(frames))

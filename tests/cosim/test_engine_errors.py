@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compiler.program import compile_chain
+from compiler.program import compile_network
 from golden.layer import ConvLayer
+from golden.network import Network
 from hdl.isa import INSTRUCTION_WORDS, Destination, Opcode, Status
 from sim.engine import frame_packets, load_packets, packet, start_packet
 from sim.interpreter import Interpreter
@@ -28,7 +29,7 @@ def example(config):
         name="example", weight=rng.integers(-128, 128, (config.columns, channels, 2, 3)),
         bias=rng.integers(-99, 99, config.columns), multiplier=np.full(config.columns, 2**30),
         shift=np.full(config.columns, 40), rounding="half_even", padding=(1, 0, 0, 2))
-    program = compile_chain([layer], (channels, 4, 3), config)
+    program = compile_network(Network.chain([layer], (channels, 4, 3)), config)
     frames = rng.integers(-128, 128, (3, channels, 4, 3)).astype(np.int8)
     return layer, program, frames
 
@@ -41,7 +42,7 @@ def wrong_programs(config, program):
     conv, send, end = map(opcodes.index, (Opcode.CONV, Opcode.SEND, Opcode.END))
     fields, sent = program.instructions[conv], program.instructions[send]
     illegal, beyond = Status.ILLEGAL_INSTRUCTION, Status.ILLEGAL_ADDRESS
-    for index, opcode in ((receive, 4), (conv, 7), (following, 8), (send, 15), (end, 9)):
+    for index, opcode in ((receive, 6), (conv, 7), (following, 8), (send, 15), (end, 9)):
         yield f"opcode {opcode}", illegal, {index: {"opcode": opcode}}
     for name in ("last_step", "pixels", "tiles"):
         for change in (-1, 1):
@@ -109,7 +110,7 @@ def wrong_packets(config):
 
 def wrong_frames(program, frames):
     """(what is wrong, status, beats) after the start of the program."""
-    packed = [program.pack(codes) for codes in frames]
+    packed = [program.pack(codes) for codes in program.batches(frames)]
     short, long = packed[1][:-1], np.concatenate([packed[1], packed[1][:1]])
     yield "short frame", Status.SHORT_PACKET, frame_packets([packed[0], short])
     yield "long frame", Status.LONG_PACKET, frame_packets([packed[0], long])
@@ -156,7 +157,7 @@ def test_stops_with_the_reason_and_runs_after_a_reset(simulation, stall):
 def test_the_interpreter_gives_the_same_reason(name):
     config = ENGINES[name]
     _, program, frames = example(config)
-    packed = [program.pack(codes) for codes in frames]
+    packed = [program.pack(codes) for codes in program.batches(frames)]
 
     def status(instructions, packed, address=0):
         interpreter = Interpreter(config)

@@ -1,0 +1,90 @@
+"""Pooling and elementwise arithmetic on the vector unit."""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from compiler.geometry import address, walk
+from compiler.layout import Layout
+from compiler.lower_conv import write_fields
+from golden.elementwise import ElementwiseLayer
+from golden.pool import PoolLayer
+from hdl.config import Configuration
+from hdl.isa import Opcode
+from hdl.layouts import channel_records
+from hdl.operands import TABLE_ENTRIES
+
+__all__ = ["VectorJob"]
+
+
+@dataclass(frozen=True, eq=False)
+class VectorJob:
+    """One VECTOR.
+
+    Members
+    -------
+    layer : PoolLayer or ElementwiseLayer
+    source : Layout
+        Of all inputs and the output.
+    config : Configuration
+    """
+
+    layer: PoolLayer | ElementwiseLayer
+    source: Layout
+    config: Configuration
+
+    #: Words of weight memory.
+    weight_count = 0
+
+    @property
+    def coefficient_count(self):
+        """Records of coefficient memory, tables included."""
+        tables = TABLE_ENTRIES if isinstance(self.layer, ElementwiseLayer) else 0
+        return tables + self.source.words * self.config.channels
+
+    def fields(self, sources, target):
+        """Fields of the instruction, given the :class:`compiler.layout.Region` of every tensor."""
+        layer, words = self.layer, self.source.words
+        fields = (self._pool(layer, sources[0], target) if isinstance(layer, PoolLayer)
+                  else self._elementwise(sources, target))
+        return {
+            "opcode": Opcode.VECTOR, **fields, "block_step": 1,
+            "tap_words": 0, "blocks": words - 1,
+            "zero": layer.output_zero_point, "low": layer.low, "high": layer.high,
+            **write_fields(target, first_word=0, groups=words * self.config.parts),
+        }
+
+    def weights(self):
+        """None, uint8 (0, columns)."""
+        return np.zeros((0, self.config.columns), np.uint8)
+
+    def coefficients(self):
+        """Tables, then a record for each channel, all of them alike."""
+        layer = self.layer
+        record, = channel_records([layer.bias], [layer.multiplier], [layer.shift],
+                                  rounding=layer.rounding, channels=1)
+        records = [record] * (self.source.words * self.config.channels)
+        if not isinstance(layer, ElementwiseLayer):
+            return records
+        first, second = layer.tables[0].tolist(), layer.tables[-1].tolist()
+        return [{"bias": even, "multiplier": odd}
+                for even, odd in zip(first, second, strict=True)] + records
+
+    def _pool(self, layer, source, target):
+        return {
+            "unsigned": int(layer.input_unsigned), "maximum": int(layer.kind == "max"),
+            "pad_code": layer.pad_code % 256, "last_step": prod(layer.kernel) - 1,
+            **walk(source, target.shape[1:], self.config, kernel=layer.kernel,
+                   stride=layer.stride, padding=layer.padding[:2], dilation=layer.dilation),
+        }
+
+    def _elementwise(self, sources, target):
+        """A second input is a second tap, as far away as the other tensor."""
+        first, last = sources[0], sources[-1]
+        taps = len(sources) - 1
+        return {
+            **walk(first, target.shape[1:], self.config), "table": 1, "kernel_width": taps,
+            "last_step": taps, "tap_x_step": address(last.base - first.base),
+            "dilation_x": 0,
+        }

@@ -1,58 +1,61 @@
-"""ONNX files: from bytes to a checked chain of nodes between one input and one output."""
+"""ONNX files: from bytes to a checked graph of nodes between one input and one output."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
+from onnx import TensorProto
 
 from compiler.errors import Place, quoted
 from compiler.onnx_tensor import type_name
 
-__all__ = ["Chain", "Port", "node_place", "read_chain", "run_checker"]
+__all__ = ["MICROSOFT", "Graph", "Port", "check_inside", "node_place", "read_graph",
+           "run_checker"]
 
 MAX_BYTES = 1 << 29
 """The largest file accepted."""
 
 OLDEST_OPSET = 10
-"""The first opset with QLinearConv."""
+"""The first opset with QLinearConv and QuantizeLinear."""
 
-_QUANTISE_REMEDY = ("quantise with onnxruntime's QuantFormat.QOperator and keep the QLinearConv "
-                    "nodes only")
-_REMEDIES = {
-    "Conv": "fold BatchNormalization and Relu into it and quantise it to QLinearConv",
-    "BatchNormalization": "fold it into the Conv before it and quantise that to QLinearConv",
-    "Relu": "fold it into the QLinearConv before it: saturation at an output zero point of the "
-            "lowest code is ReLU",
-    "QuantizeLinear": _QUANTISE_REMEDY,
-    "DequantizeLinear": _QUANTISE_REMEDY,
-    "Constant": "turn constants into initialisers",
-}
+MICROSOFT = "com.microsoft"
+"""Domain of ONNX Runtime's own operators."""
 
 
 @dataclass(frozen=True)
 class Port:
-    """The model's input or output: name, ONNX element type, shape with None for symbolic sizes."""
+    """The model's input or output.
+
+    Members
+    -------
+    name : str
+    elem_type : int
+        ONNX type: float, int8 or uint8.
+    shape : tuple, or None
+        None for a symbolic size; None as a whole where an output has no shape.
+    """
 
     name: str
     elem_type: int
-    shape: tuple
+    shape: tuple | None
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Nodes in order of execution, each fed by the one before it.
+class Graph:
+    """Nodes in order of execution, all between the one input and the one output.
 
     Members
     -------
     place : Place
         The file, for reporting faults.
     input, output : Port
-        What the first node reads and the last one makes.
     nodes : tuple of onnx.NodeProto
-        All QLinearConv; at least one.
+        At least one; each reads constants, the input and what nodes before it made.
     constants : dict of str to onnx.TensorProto
         Every initialiser by name; none is in an external file.
+    opset : int
+        Version of the standard operators.
     model : onnx.ModelProto
         What all of these are parts of.
     """
@@ -62,6 +65,7 @@ class Chain:
     output: Port
     nodes: tuple
     constants: dict
+    opset: int
     model: onnx.ModelProto
 
 
@@ -71,8 +75,8 @@ def node_place(place, node):
     return place.at(f"node {quoted(name)} ({node.op_type[:60] or 'no operator'})")
 
 
-def read_chain(path):
-    """Read an ONNX file that is a chain of QLinearConv nodes.
+def read_graph(path):
+    """Read an ONNX file.
 
     Parameters
     ----------
@@ -81,25 +85,23 @@ def read_chain(path):
 
     Returns
     -------
-    Chain
-        Its structure is checked; attributes and constants are not yet.
+    Graph
+        Its structure is checked; operators, attributes and constants are not yet.
 
     Raises
     ------
     ModelError
-        If the file cannot be read, is damaged, or is anything but such a chain.
+        If the file cannot be read, is damaged, or is no such graph.
     """
     place = Place(Path(path).name)
     model = _parse(path, place)
-    _check_versions(model, place)
+    opset = _check_versions(model, place)
     graph = model.graph
     for kind in ("functions", "training_info"):
         if len(getattr(model, kind)):
             raise place.fault(f"the model has {kind}", "export an inference model without them")
     if graph.sparse_initializer:
         raise place.at("graph").fault("there are sparse initialisers", "export dense weights")
-    for node in graph.node:
-        _check_operator(node, place)
     constants = _constants(graph, place)
     inputs = [value for value in graph.input if value.name not in constants]
     ends = {"input": inputs, "output": list(graph.output)}
@@ -108,8 +110,9 @@ def read_chain(path):
             raise place.at("graph").fault(f"there are {len(values)} {kind}s, not one",
                                           f"export a model with one {kind}")
     source, sink = (_port(kind, values[0], place) for kind, values in ends.items())
-    nodes = _ordered(graph, source.name, sink.name, place)
-    return Chain(place, source, sink, nodes, constants, model)
+    _check_order(graph.node, {source.name, *constants}, place)
+    _check_use(graph.node, sink.name, place)
+    return Graph(place, source, sink, tuple(graph.node), constants, opset, model)
 
 
 def _parse(path, place):
@@ -153,6 +156,7 @@ def _is_text(message):
 
 
 def _check_versions(model, place):
+    """Version of the standard operators, one that is known."""
     if not model.HasField("graph") or not model.graph.node:
         raise place.fault("there is no graph, or it has no nodes", "export the model again")
     if not 3 <= model.ir_version <= onnx.IR_VERSION:
@@ -164,29 +168,16 @@ def _check_versions(model, place):
         raise place.fault(f"there are {len(opsets)} default opsets, not one",
                           "export the model again")
     if opsets[0] < OLDEST_OPSET:
-        raise place.fault(f"opset {opsets[0]} has no QLinearConv",
+        raise place.fault(f"opset {opsets[0]} is older than {OLDEST_OPSET}",
                           f"export with opset {OLDEST_OPSET} or newer")
     if opsets[0] > newest:
         raise place.fault(f"opset {opsets[0]} is newer than {newest}",
                           f"export with opset {newest} or older")
-
-
-def _check_operator(node, place):
-    here = node_place(place, node)
-    if node.domain not in ("", "ai.onnx"):
-        raise here.fault(f"operator domain {quoted(node.domain)} is not supported",
-                         "export standard ONNX operators only")
-    if node.op_type != "QLinearConv":
-        raise here.fault("operator is not supported",
-                         _REMEDIES.get(node.op_type, "export a chain of QLinearConv nodes"))
-    if node.overload or node.device_configurations:
-        raise here.fault("overloads and device configurations are not supported",
-                         "export the node without them")
-    if len(node.input) not in (8, 9) or len(node.output) != 1:
-        raise here.fault(f"it has {len(node.input)} input(s) and {len(node.output)} output(s)",
-                         "give 8 inputs, or 9 with a bias, and 1 output")
-    if not all(node.input[:8]) or not node.output[0]:
-        raise here.fault("a required input or the output has no name", "connect it")
+    versions = [entry.version for entry in model.opset_import if entry.domain == MICROSOFT]
+    if any(version != 1 for version in versions) or len(versions) > 1:
+        raise place.fault(f"opset {versions[0]} of domain {quoted(MICROSOFT)} is not 1",
+                          "export for version 1, once")
+    return opsets[0]
 
 
 def _constants(graph, place):
@@ -196,13 +187,16 @@ def _constants(graph, place):
             raise place.at("graph").fault(
                 f"initialiser name {quoted(tensor.name)} is empty or used twice",
                 "give every initialiser a name of its own")
-        # Refused before anything follows the path that the file gives.
-        if tensor.data_location != onnx.TensorProto.DEFAULT or tensor.external_data:
-            raise place.at(f"tensor {quoted(tensor.name)}").fault(
-                "its values are in an external file",
-                "save the model as a single file, with its weights inside")
+        check_inside(tensor, place.at(f"tensor {quoted(tensor.name)}"))
         constants[tensor.name] = tensor
     return constants
+
+
+def check_inside(tensor, place):
+    """Refuse a tensor in an external file before anything follows the path that is given."""
+    if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
+        raise place.fault("its values are in an external file",
+                          "save the model as a single file, with its weights inside")
 
 
 def _port(kind, value, place):
@@ -210,54 +204,84 @@ def _port(kind, value, place):
     if value.type.WhichOneof("value") != "tensor_type":
         raise here.fault("it is not a tensor", "export with tensors at both ends")
     tensor = value.type.tensor_type
-    if tensor.elem_type not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
-        raise here.fault(f"it has type {type_name(tensor.elem_type)}, not int8 or uint8",
-                         "export with quantised codes at both ends")
+    if tensor.elem_type not in (TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8):
+        raise here.fault(f"it has type {type_name(tensor.elem_type)}, not float, int8 or uint8",
+                         "export with codes or float32 at both ends")
     if not tensor.HasField("shape"):
-        raise here.fault("it has no shape", "export with shapes at both ends")
+        if kind == "input":
+            raise here.fault("it has no shape", "export with a shape")
+        return Port(value.name, tensor.elem_type, None)
     shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
     return Port(value.name, tensor.elem_type, shape)
 
 
-def _ordered(graph, source, sink, place):
-    """Return the nodes from value ``source`` to value ``sink``, each reading the one before."""
-    readers, makers = {}, {}
-    for node in graph.node:
-        here = node_place(place, node)
-        readers.setdefault(node.input[0], []).append(node)
-        if node.output[0] in makers or node.output[0] == source:
-            raise here.fault(f"output {quoted(node.output[0])} is made twice",
-                             "give every output a name of its own")
-        makers[node.output[0]] = node
-    value, nodes = source, []
-    # No value is made twice, so the walk meets no node twice and ends.
-    while value in readers:
-        if len(readers[value]) > 1 or value == sink:
-            other = "the output" if value == sink else "another"
-            raise place.at("graph").fault(f"{quoted(value)} feeds a node and {other}",
-                                          "export a chain: branches are not supported")
-        nodes.append(readers[value][0])
-        value = nodes[-1].output[0]
-    if value != sink:
-        raise place.at("graph").fault(
-            f"the chain from the input ends at {quoted(value)}, not at the output {quoted(sink)}",
-            "connect input and output through QLinearConv nodes")
-    on_path = {node.output[0] for node in nodes}
-    for node in graph.node:
-        if node.output[0] not in on_path:
-            raise node_place(place, node).fault(
-                "the node is on a cycle or not between input and output", "remove it")
-    return tuple(nodes)
+def _check_order(nodes, known, place):
+    """Every node must read what is ``known`` or was made before, and make names of its own."""
+    makers = {}
+    for index, node in enumerate(nodes):
+        for name in filter(None, node.output):
+            if name in makers or name in known:
+                raise node_place(place, node).fault(f"output {quoted(name)} is made twice",
+                                                    "give every output a name of its own")
+            makers[name] = index
+    _check_cycles(nodes, makers, place)
+    for index, node in enumerate(nodes):
+        for name in filter(None, node.input):
+            if name in known:
+                continue
+            if name not in makers:
+                raise node_place(place, node).fault(f"nothing makes its input {quoted(name)}",
+                                                    "connect it, or add the initialiser")
+            if makers[name] >= index:
+                raise node_place(place, node).fault(
+                    f"it reads {quoted(name)}, which a later node makes",
+                    "sort the nodes topologically")
 
 
-def run_checker(chain):
-    """Let ONNX's own checker find what is left, such as nodes out of order.
+def _check_cycles(nodes, makers, place):
+    """Take away nodes that wait for none of the others, until none is left or all wait."""
+    sources = [{makers[name] for name in node.input if name in makers} for node in nodes]
+    readers = [[] for _ in nodes]
+    for index, before in enumerate(sources):
+        for source in before:
+            readers[source].append(index)
+    waiting = [len(before) for before in sources]
+    ready = [index for index, count in enumerate(waiting) if not count]
+    for index in ready:  # Grows while it is read.
+        for reader in readers[index]:
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                ready.append(reader)
+    if len(ready) == len(nodes):
+        return
+    # Whoever waits has a source that waits: going back from one to the next ends up in a cycle.
+    index, seen = next(index for index, count in enumerate(waiting) if count), set()
+    while index not in seen:
+        seen.add(index)
+        index = next(source for source in sorted(sources[index]) if waiting[source])
+    raise node_place(place, nodes[index]).fault("the node is on a cycle", "remove it")
+
+
+def _check_use(nodes, sink, place):
+    """Refuse an output that no node makes, and nodes that do not lead to it."""
+    if not any(sink in node.output for node in nodes):
+        raise place.at("graph").fault(f"no node makes the output {quoted(sink)}", "connect it")
+    used = {sink}
+    for node in reversed(nodes):
+        if used.isdisjoint(node.output):
+            raise node_place(place, node).fault("the node does not lead to the output",
+                                                "remove it")
+        used.update(node.input)
+
+
+def run_checker(graph):
+    """Let ONNX's own checker find what is left, such as missing types.
 
     Last, because it names neither file nor remedy. ``ModelError`` if it finds something.
     """
     try:
-        onnx.checker.check_model(chain.model)
+        onnx.checker.check_model(graph.model)
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise chain.place.fault(f"ONNX's checker refuses it: {reason[:200]}",
+        raise graph.place.fault(f"ONNX's checker refuses it: {reason[:200]}",
                                 "export the model again") from error

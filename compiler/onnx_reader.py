@@ -1,95 +1,397 @@
-"""ONNX models of QLinearConv nodes as layers of the arithmetic contract."""
+"""ONNX models as networks of the arithmetic contract."""
 
-from compiler.errors import quoted
-from compiler.model import QuantisedModel
-from compiler.onnx_conv import read_conv
-from compiler.onnx_file import read_chain, run_checker
-from compiler.onnx_tensor import read_tensor, type_name
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["read_onnx"]
+import numpy as np
+from onnx import TensorProto
+
+import compiler.onnx_arithmetic
+import compiler.onnx_conv
+import compiler.onnx_elementwise
+import compiler.onnx_host
+import compiler.onnx_join
+import compiler.onnx_layout
+import compiler.onnx_matmul
+import compiler.onnx_pool
+import compiler.onnx_quantise
+from compiler.errors import ModelError, quoted
+from compiler.model import Dequantise, Model, Port
+from compiler.onnx_file import read_graph, run_checker
+from compiler.onnx_host import Rearrange, hosted
+from compiler.onnx_network import MAX_ELEMENTS, NetworkBuilder
+from compiler.onnx_node import Node
+from compiler.onnx_quantise import quantise
+from compiler.onnx_tensor import type_name
+from compiler.onnx_values import (
+    Codes,
+    Constant,
+    Deferred,
+    Layout,
+    Missing,
+    QuantisedConstant,
+    Raw,
+    Real,
+)
+from compiler.survey import Row, Survey
+from golden.quantisation import Quantisation
+
+__all__ = ["OPERATOR_MODULES", "Reader", "read_onnx", "survey_graph", "survey_onnx"]
+
+OPERATOR_MODULES = (
+    compiler.onnx_conv, compiler.onnx_matmul, compiler.onnx_elementwise,
+    compiler.onnx_arithmetic, compiler.onnx_pool, compiler.onnx_join, compiler.onnx_quantise,
+    compiler.onnx_layout, compiler.onnx_host)
+"""Modules that fill :data:`compiler.onnx_node.OPERATORS`."""
+
+_REMEDIES = {
+    "DynamicQuantizeLinear": "quantise statically: scales must be known beforehand",
+}
+_SAME_SHAPE = frozenset((
+    "Abs", "BatchNormalization", "Celu", "Clip", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid",
+    "HardSwish", "InstanceNormalization", "LeakyRelu", "LRN", "Mish", "Neg", "PRelu", "Relu",
+    "Selu", "Sigmoid", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu"))
+"""Operators whose output looks like their input, so that what follows can be looked at even if they
+are refused."""
 
 
-def read_onnx(path):
-    """Read a quantised model.
-
-    Supported is a chain of ``QLinearConv`` nodes (opset 10 or newer) from one input to one output:
-    int8 or uint8 activations with any zero point; int8 weights with zero points 0 and one scale
-    per tensor or per output channel; any stride, dilation, group and explicit padding; ``auto_pad``
-    in all four modes, save SAME with a dilation or with a stride that exceeds the kernel by two or
-    more. ReLU is the saturation at the output's lowest code. Everything else is refused; nothing is
-    ignored but documentation, metadata, unused initialisers and intermediate value infos.
+class Reader:
+    """A graph while it is read.
 
     Parameters
     ----------
-    path : str or path
-        ONNX file of at most 512 MiB with all weights inside.
+    graph : compiler.onnx_file.Graph
+    calibration : compiler.calibrate.Calibration, or None
+        What quantises a float model; None if the model must be quantised already.
+
+    Attributes
+    ----------
+    network : NetworkBuilder
+    values : dict of str to value
+        What is known so far, by the names of the graph; see `compiler.onnx_values`.
+    frames : int or None
+        Size of the input's first axis; None if it may vary.
+    """
+
+    def __init__(self, graph, calibration=None):
+        self.graph = graph
+        self.calibration: Any = calibration
+        place = graph.place.at(f"input {quoted(graph.input.name)}")
+        self.frames, frame = _frame(graph.input, place)
+        self.network = NetworkBuilder(frame, place)
+        self.values: dict[str, Any] = {
+            name: Constant.of_tensor(tensor) for name, tensor in graph.constants.items()}
+        self._consumers = Counter([graph.output.name, *(
+            name for node in graph.nodes for name in node.input)])
+        self._layers, self._tensors = set(), {
+            name for node in graph.nodes for name in (*node.input, *node.output)}
+        self.values[graph.input.name] = self._opened(frame)
+
+    def _opened(self, frame):
+        """The value of the model's input."""
+        port, raw = self.graph.input, Raw(Layout(frame))
+        if port.elem_type != TensorProto.FLOAT:
+            return self.network.start(port.name, port.elem_type == TensorProto.UINT8)
+        return raw if self.calibration is None else self._quantised(raw, port.name)
+
+    # Names
+
+    def unique(self, *names):
+        """The first of ``names`` that no layer has, else that of them with a number; now taken."""
+        count, name = 1, next((name for name in names if name not in self._layers), names[0])
+        while name in self._layers:
+            count += 1
+            name = f"{names[0]}:{count}"
+        self._layers.add(name)
+        return name
+
+    def unique_tensor(self, name):
+        """``name``, with a number if the graph has such a value."""
+        count, made = 1, name
+        while made in self._tensors:
+            count += 1
+            made = f"{name}:{count}"
+        self._tensors.add(made)
+        return made
+
+    # Nodes
+
+    def read(self, proto):
+        """Read one node; return an `_Entry`."""
+        title = proto.name or (proto.output[0] if proto.output else "")
+        node = fault = None
+        try:
+            node = Node(proto, self)
+            made = next((self.values[name] for name in proto.input if name
+                         and isinstance(self.values[name], Missing)), None)
+            if made is None:
+                made = self._value(node)
+        except ModelError as error:
+            fault, made = error, self._stand_in(proto, title)
+        for name in filter(None, proto.output):
+            self.values[name] = made
+        return _Entry(title, proto.op_type, node, fault, made)
+
+    def _value(self, node):
+        try:
+            made = node.operator.read(node)
+            # What several nodes read becomes codes at once; else each would make its own.
+            if (self.calibration is not None and isinstance(made, Deferred)
+                    and self._consumers[node.output] > 1):
+                made = self._quantised(made, node.output)
+        except (OverflowError, TypeError, ValueError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise node.fault(str(error), "export a model within these limits") from error
+        return made
+
+    def _stand_in(self, proto, title):
+        """After a fault, what the node's output may be taken for, so that reading can go on."""
+        values = [self.values[name] for name in proto.input if name in self.values]
+        laid = [value for value in values if not isinstance(value, (Constant, QuantisedConstant))]
+        if proto.op_type in _SAME_SHAPE and len(laid) == 1:
+            return laid[0]
+        return Missing(title)
+
+    # Reals, in a model that is quantised already and in one that is quantised here
+
+    def real(self, node, name):
+        """Input ``name`` of ``node`` as a `Real`."""
+        value = node.value(name)
+        if isinstance(value, Real):
+            return value
+        if not isinstance(value, (Deferred, Raw)) or getattr(value, "integer", False):
+            raise node.wrong(name, "float", "dequantise it")
+        if self.calibration is not None:
+            return self._quantised(value, node.inputs[name])
+        raise node.fault(f"input {node.title(name)} is float where codes are needed",
+                         "quantise the model to int8, or give calibration images"
+                         if isinstance(value, Raw) else
+                         "put QuantizeLinear and DequantizeLinear before this node")
+
+    def affine(self, node, name):
+        """The same, with a table that is that of a DequantizeLinear."""
+        real = self.real(node, name)
+        if real.quantisation is not None:
+            return real
+        if self.calibration is None:
+            raise node.fault(f"input {node.title(name)} was changed since it was dequantised",
+                             "put QuantizeLinear and DequantizeLinear before this node")
+        tensor = node.inputs[name]
+        made = self.calibration.quantisation(tensor)
+        return Real.dequantised(quantise(node, real, made, tensor), made)
+
+    def part(self, node, name):
+        """The same, or a `Deferred` as it is."""
+        value = node.value(name)
+        if isinstance(value, Deferred) and not getattr(value, "integer", False):
+            return value
+        return self.affine(node, name)
+
+    def _quantised(self, value, tensor):
+        """A `Raw` or `Deferred` of a model that is quantised here, as tensor ``tensor``."""
+        quantisation = self.calibration.quantisation(tensor)
+        if isinstance(value, Raw):
+            codes = self.network.start(tensor, quantisation.unsigned)
+            self.network.learn(tensor, quantisation)
+        else:
+            codes = quantise(value.node, value, quantisation, tensor)
+        return Real.dequantised(codes, quantisation)
+
+    def quantise_input(self, node, raw, quantisation):
+        """Codes of the model's float input."""
+        network = self.network
+        if not network.input:
+            network.start(node.output, quantisation.unsigned)
+            network.learn(node.output, quantisation)
+        elif network.quantisation(network.input) != quantisation:
+            raise node.fault("the model's input is quantised in two ways", "quantise it once")
+        return Codes(network.input, raw.layout, quantisation.unsigned)
+
+    def sums_fields(self, channels):
+        """Keywords of a `compiler.onnx_sums.Sums` that say whether a BatchNorm may follow."""
+        if self.calibration is None:
+            return {}
+        return {"gain": np.ones(channels), "shift": np.zeros(channels)}
+
+    def remedy(self, domain, operator):
+        """What to do about an operator that is not supported."""
+        remedy = _REMEDIES.get(operator) if not domain else None
+        return remedy or "export with the operators that the documentation lists"
+
+    # The end
+
+    def finish(self):
+        """The `Model`, once all nodes have been read."""
+        sink = self.graph.output
+        place = self.graph.place.at(f"output {quoted(sink.name)}")
+        final = self._result(place)
+        if sink.elem_type != final.elem_type:
+            raise place.fault(f"it is declared {type_name(sink.elem_type)} but made as "
+                              f"{type_name(final.elem_type)}", "declare the type that is made")
+        made, declared = (self.frames, *final.shape), sink.shape
+        if declared is not None and (len(declared) != len(made) or any(
+                None not in pair and pair[0] != pair[1]
+                for pair in zip(declared, made, strict=True))):
+            raise place.fault(f"it is declared with shape {_text(declared)} but made with shape "
+                              f"{_text(made)}", "declare the shape that is made")
+        network = self.network.finish(final.base.tensor)
+        entry, end = (self.network.quantisation(name) or Quantisation(1.0, 0, unsigned)
+                      for name, unsigned in ((self.network.input, network.input_unsigned),
+                                             (final.base.tensor, final.base.unsigned)))
+        return Model(
+            file=self.graph.place.file, network=network,
+            host=_needed(final, end),
+            input=_port(self.graph.input, self.network.frame, entry,
+                        channels_last=self.network.channels_last),
+            output=_port(sink, final.shape, end, channels_last=False))
+
+    def _result(self, place):
+        """What the output is: `compiler.onnx_values.Hosted`."""
+        value = self.values[self.graph.output.name]
+        if isinstance(value, Deferred) and self.calibration is not None:
+            value = self._quantised(value, self.graph.output.name)
+        if isinstance(value, (Deferred, Raw)):
+            raise place.fault("it is float and not quantised",
+                              "end with QuantizeLinear, or that and DequantizeLinear")
+        if isinstance(value, (Constant, QuantisedConstant)):
+            raise place.fault("it does not depend on the input", "there is nothing to accelerate")
+        return hosted(self.network, value)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A node that has been read: its `Row` can be made once its layers are known."""
+
+    title: str
+    operator: str
+    node: Node | None
+    fault: ModelError | None
+    made: Any
+
+    def row(self):
+        """What becomes of the node."""
+        reason = None
+        if self.fault is not None:
+            reason = f"{self.fault.what}; {self.fault.remedy}"
+        elif isinstance(self.made, Missing):
+            reason = (f"not looked at: it needs what node {quoted(self.made.cause)} makes; "
+                      "mend that one first")
+        mapped = self.node.operator.mapped if self.node and reason is None else None
+        layers = tuple(self.node.layers) if self.node else ()
+        return Row(self.title, self.operator, mapped, reason, layers)
+
+
+def read_onnx(path, calibration=None):
+    """Read a quantised model; see :func:`survey_onnx`.
 
     Returns
     -------
-    QuantisedModel
-        Layers round half to even: exactly, where ONNX Runtime multiplies in float32. The two differ
-        by at most one step, and only where accumulator times scale lies within float32 rounding
-        (2⁻²³ of itself) of a tie.
+    compiler.model.Model
 
     Raises
     ------
     ModelError
-        If the file cannot be read, is damaged, or asks for something not supported. Every fault
-        of a file comes out as this.
+        If the file cannot be read, is damaged, or asks for something not supported; of several
+        faults, the first one.
     """
-    chain = read_chain(path)
-    model = _model(chain)
-    run_checker(chain)
-    return model
+    found = survey_onnx(path, calibration)
+    if found.model is None:
+        raise found.faults[0]
+    return found.model
 
 
-def _model(chain):
-    place = chain.place.at(f"input {quoted(chain.input.name)}")
-    shape = _frame_shape(chain.input, place)
-    input_shape, elem_type = shape, chain.input.elem_type
-    layers, names = [], set()
-    for node in chain.nodes:
-        # Node names are optional and may repeat; the names of what nodes make are neither.
-        name = node.name if node.name and node.name not in names else node.output[0]
-        names.add(name)
-        layer, shape, elem_type = read_conv(node, chain, name, shape, elem_type)
-        layers.append(layer)
+def survey_onnx(path, calibration=None):
+    """Read an ONNX model, and say of every node what becomes of it.
 
-    place = chain.place.at(f"output {quoted(chain.output.name)}")
-    if chain.output.elem_type != elem_type:
-        raise place.fault(f"it is declared {type_name(chain.output.elem_type)} but made as "
-                          f"{type_name(elem_type)}", "declare the type that is made")
-    declared = chain.output.shape
-    made = (chain.input.shape[0], *shape)
-    if len(declared) != 4 or any(None not in pair and pair[0] != pair[1]
-                                 for pair in zip(declared, made, strict=True)):
-        raise place.fault(f"it is declared with shape {_text(declared)} but made with shape "
-                          f"{_text(made)}", "declare the shape that is made")
-    return QuantisedModel(
-        layers=tuple(layers), input_shape=input_shape, output_shape=shape,
-        input_scale=_scale(chain, chain.nodes[0].input[1], place),
-        input_zero_point=layers[0].input_zero_point, input_unsigned=layers[0].input_unsigned,
-        output_scale=_scale(chain, chain.nodes[-1].input[6], place),
-        output_zero_point=layers[-1].output_zero_point,
-        output_unsigned=layers[-1].output_unsigned)
+    The graph has one input and one output, opset 10 or newer, and is quantised: by operators on
+    codes (QLinearConv, ONNX Runtime's QLinearAdd, ConvInteger, ...), or by DequantizeLinear and
+    QuantizeLinear around operators on reals; codes are int8 or uint8 with any zero point.
+    :data:`compiler.onnx_node.OPERATORS` holds the operators. Nothing is ignored but documentation,
+    metadata, unused initialisers and intermediate value infos.
+
+    Arithmetic. Results are the exact ones of the model's real numbers with its float32 scales,
+    rounded once, half to even, wherever a layer's docstring does not say otherwise. ONNX Runtime
+    computes in float32, and may round to the other neighbour where the exact result is near a tie:
+    within 2⁻²³ of itself for convolutions and products on codes (QLinearConv, QLinearMatMul,
+    QGemm, and what the runtime fuses into these); within (n + 3) · 2⁻²⁴ · Σ|x·w| of the n terms
+    of a sum, in steps of the output, where its optimisations are off and it adds dequantised reals;
+    for the other operators see :mod:`golden.onnx_ops`. Maxima, clips, tables, padding and layout
+    are equal bit for bit, and so are ties of scales that are powers of two.
+
+    Parameters
+    ----------
+    path : str or path
+        File of at most 512 MiB with all weights inside.
+    calibration : compiler.calibrate.Calibration, or None
+        What quantises a float model.
+
+    Returns
+    -------
+    compiler.survey.Survey
+        Tensors of the network have the names of the file's codes; one that the file holds as
+        reals only, that of the reals.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read or is damaged, or its graph is not as above. What is wrong with
+        its nodes is in the survey.
+    """
+    graph = read_graph(path)
+    found = survey_graph(graph, calibration)
+    if found.model is not None:
+        run_checker(graph)
+    return found
 
 
-def _frame_shape(port, place):
-    """(channels, height, width) of the model's input; the batch size is free."""
+def survey_graph(graph, calibration=None):
+    """The `Survey` of a `compiler.onnx_file.Graph`; see :func:`survey_onnx`."""
+    reader = Reader(graph, calibration)
+    entries = [reader.read(proto) for proto in graph.nodes]
+    faults = [entry.fault for entry in entries if entry.fault is not None]
+    model = None
+    if not faults:
+        try:
+            model = reader.finish()
+        except ModelError as error:
+            faults.append(error)
+    return Survey(graph.place.file, tuple(entry.row() for entry in entries), model, tuple(faults))
+
+
+def _frame(port, place):
+    """Size of the first axis, None if it may vary, and the sizes of one frame."""
     shape = port.shape
-    if len(shape) != 4:
-        raise place.fault(f"it has shape {_text(shape)}, not (N, channels, height, width)",
-                          "export a 2D network with a shape for its input")
+    if len(shape) < 2:
+        raise place.fault(f"it has shape {_text(shape)}", "export with a first axis for the batch "
+                          "and others for the frame")
     if any(size is None or size < 1 for size in shape[1:]) or (
             shape[0] is not None and shape[0] < 1):
         raise place.fault(f"its shape {_text(shape)} is not fixed and positive",
                           "export with fixed channels, height and width; only the batch may vary")
-    return shape[1:]
+    if math.prod(shape[1:]) > MAX_ELEMENTS:
+        raise place.fault(f"its shape {_text(shape)} is too large",
+                          f"keep feature maps to {MAX_ELEMENTS} elements")
+    return shape[0], shape[1:]
 
 
-def _scale(chain, name, place):
-    """A scale that `read_conv` has checked."""
-    return float(read_tensor(chain.constants[name], place).reshape(-1)[0])
+def _port(port, shape, quantisation, *, channels_last):
+    dtype = {TensorProto.FLOAT: np.float32, TensorProto.INT8: np.int8,
+             TensorProto.UINT8: np.uint8}[port.elem_type]
+    return Port(name=port.name, shape=tuple(shape), dtype=dtype, channels_last=channels_last,
+                scale=quantisation.scale, zero_point=quantisation.zero_point)
+
+
+def _needed(final, quantisation):
+    """The host's steps without what `Model.decode` does by itself."""
+    first, *steps = final.steps
+    if first != Rearrange(final.shape):
+        return final.steps
+    if steps == [Dequantise(quantisation.scale, quantisation.zero_point)]:
+        return ()
+    return tuple(steps)
 
 
 def _text(shape):

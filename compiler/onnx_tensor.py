@@ -7,7 +7,7 @@ from onnx import TensorProto
 
 from compiler.errors import quoted
 
-__all__ = ["MAX_ELEMENTS", "read_tensor", "type_name"]
+__all__ = ["MAX_ELEMENTS", "element_type", "read_tensor", "type_name"]
 
 MAX_ELEMENTS = 1 << 26
 """The largest constant accepted, in elements."""
@@ -18,6 +18,7 @@ _TYPES = {
     TensorProto.INT8: (np.dtype("i1"), "int32_data"),
     TensorProto.UINT8: (np.dtype("u1"), "int32_data"),
     TensorProto.INT32: (np.dtype("<i4"), "int32_data"),
+    TensorProto.INT64: (np.dtype("<i8"), "int64_data"),
 }
 _VALUE_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data",
                  "string_data")
@@ -30,13 +31,20 @@ def type_name(elem_type):
     return f"type {elem_type}"
 
 
+def element_type(dtype):
+    """Return the ONNX element type of a NumPy type that `read_tensor` returns."""
+    return next(kind for kind, (known, _) in _TYPES.items()
+                if known.newbyteorder("=") == np.dtype(dtype))
+
+
 def read_tensor(tensor, place):
     """Return an ONNX constant as an array of its own type and shape.
 
     Parameters
     ----------
     tensor : onnx.TensorProto
-        float, int8, uint8 or int32; inside the model, not external; at most `MAX_ELEMENTS`.
+        float, int8, uint8, int32 or int64 (a shape); inside the model, not external; at most
+        `MAX_ELEMENTS`.
     place : Place
         Where to report faults.
 

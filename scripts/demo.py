@@ -16,13 +16,12 @@ from rich.table import Table
 
 from compiler.onnx_reader import read_onnx
 from compiler.program import compile_network
-from golden.network import Network
 from hdl.config import CONFIGURATIONS
 from hdl.isa import Opcode
 from hdl.pipeline import ConvPipeline
 from scripts.console import CheckFailed, Refused, running
 from scripts.devices import device_of
-from scripts.digits import float_model_path, load_images, model_path
+from scripts.digits import float_model_path, input_codes, load_images, model_path
 from scripts.report import table
 from scripts.synth import synthesise
 from scripts.tools import Toolchain
@@ -70,8 +69,7 @@ def demo(count, name, synth_config, synth, output):
     model = read_onnx(model_path())
     config = CONFIGURATIONS[name]
 
-    codes = model.quantise(images)
-    network = Network.chain(model.layers, codes.shape[1:])
+    codes, network = input_codes(model, images), model.network
     try:
         program = compile_network(network, config)
     except ValueError as error:
@@ -82,7 +80,7 @@ def demo(count, name, synth_config, synth, output):
     pipeline = PipelineSimulation(config)
     with running("Compiling the pipeline's Verilog with Verilator"):
         pipeline.build()
-    rows, golden_logits = _run_layers(model, pipeline, codes)
+    rows, golden_logits = _run_layers(network, pipeline, codes)
     console.print(_layer_table(rows, count))
     console.print("[bold]2. The whole network[/]: frames go into the engine, classes come out")
     engine = EngineSimulation(config)
@@ -111,11 +109,11 @@ def demo(count, name, synth_config, synth, output):
         _synthesise(console, synth_config, output)
 
 
-def _run_layers(model, simulation, codes):
+def _run_layers(network, simulation, codes):
     """Feed each layer what the Verilog made of the one before; return a row for each."""
     rows, golden = [], codes
-    with running("Simulating", steps=len(model.layers)) as advance:
-        for layer in model.layers:
+    with running("Simulating", steps=len(network.nodes)) as advance:
+        for layer in (node.layer for node in network.nodes):
             outputs, cycles = simulation.run([(layer, codes)])
             golden = layer(golden)
             rows.append({

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from compiler.onnx_reader import read_onnx
-from golden.layer import run_network
+from scripts.digits import input_codes
 from scripts.digits.quantise import FloatConv, Norm, float_model, quantised_model
 
 __all__ = ["main"]
@@ -224,8 +224,8 @@ def _logits(network, images):
 
 
 def _int8_guesses(model, images):
-    codes = model.quantise(images[:, None].astype(np.float32) / np.float32(255))
-    return run_network(model.layers, codes)[-1].reshape(len(images), -1).argmax(axis=1)
+    codes = input_codes(model, images[:, None].astype(np.float32) / np.float32(255))
+    return model.run(codes).reshape(len(images), -1).argmax(axis=1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["float_model_path", "load_images", "model_path"]
+from golden.quantisation import Quantisation
+
+__all__ = ["float_model_path", "input_codes", "load_images", "model_path"]
 
 _HERE = Path(__file__).parent
 
@@ -33,3 +35,10 @@ def load_images():
     with np.load(_HERE / "digits_images.npz", allow_pickle=False) as data:
         images, labels = data["images"], data["labels"]
     return images[:, None].astype(np.float32) / np.float32(255), labels.astype(np.int64)
+
+
+def input_codes(model, images):
+    """Turn real images (N, 1, 28, 28) into the codes that a `compiler.model.Model` takes."""
+    port = model.input
+    quantisation = Quantisation(port.scale, port.zero_point, port.dtype is np.uint8)
+    return quantisation.quantise(images, rounding=port.rounding)

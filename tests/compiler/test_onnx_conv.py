@@ -19,6 +19,14 @@ def attributes(**values):
     return change
 
 
+def both(first, second, array):
+    """Change: another value for two constants."""
+    def change(model):
+        put(first, array)(model)
+        put(second, array)(model)
+    return change
+
+
 def typed_weight_of_200(model):
     tensor = constant(model, "first_w")
     tensor.ClearField("raw_data")
@@ -39,16 +47,16 @@ CASES = {
         "model without functions"),
     "stride count": (attributes(strides=[2]),
         "node 'first' (QLinearConv): attribute 'strides' = [2] is not 2 integers of at least "
-        "1; export a 2D convolution"),
+        "1; export a 2D network"),
     "stride zero": (attributes(strides=[0, 1]),
         "node 'first' (QLinearConv): attribute 'strides' = [0, 1] is not 2 integers of at "
-        "least 1; export a 2D convolution"),
+        "least 1; export a 2D network"),
     "negative pad": (attributes(pads=[0, -1, 0, 0]),
         "node 'first' (QLinearConv): attribute 'pads' = [0, -1, 0, 0] is not 4 integers of at "
-        "least 0; export a 2D convolution"),
+        "least 0; export a 2D network"),
     "dilation": (attributes(dilations=[1, 0]),
         "node 'first' (QLinearConv): attribute 'dilations' = [1, 0] is not 2 integers of at "
-        "least 1; export a 2D convolution"),
+        "least 1; export a 2D network"),
     "group": (attributes(group=3),
         "node 'first' (QLinearConv): attribute 'group' = 3 does not divide 4 input channels; "
         "export with a group that divides the channel count"),
@@ -83,13 +91,20 @@ CASES = {
         "node 'first' (QLinearConv): feature maps of (4, 5, 5) and (6, 1099511627779, 3) are "
         "too large; keep each to 268435456 elements"),
     "missing": (lambda m: m.graph.initializer.remove(constant(m, "first_w_scale")),
-        "node 'first' (QLinearConv): input 'w_scale' ('first_w_scale') is not an initialiser; "
-        "export it as a constant of the model"),
+        "node 'first' (QLinearConv): nothing makes its input 'first_w_scale'; connect it, or add "
+        "the initialiser"),
+    "not constant": (lambda m: m.graph.node[0].input.__setitem__(4, "x"),
+        "node 'first' (QLinearConv): input 'w_scale' ('x') is not an initialiser; export it as a "
+        "constant of the model"),
     "uint8 weights": (put("first_w", np.zeros((6, 4, 3, 3), np.uint8)),
-        "node 'first' (QLinearConv): input 'w' has type uint8, not int8; export it as int8"),
-    "weight zero point": (put("first_w_zero_point", np.int8([0, 0, 5, 0, 0, 0])),
-        "node 'first' (QLinearConv): input 'w_zero_point' of channel 2 is 5, not 0; quantise "
-        "weights symmetrically"),
+        "node 'first' (QLinearConv): input 'w_zero_point' has type int8, not uint8; export it as "
+        "uint8"),
+    "int32 weights": (put("first_w", np.zeros((6, 4, 3, 3), np.int32)),
+        "node 'first' (QLinearConv): input 'w' has type int32, not int8 or uint8; export it as "
+        "int8 or uint8"),
+    "weight zero point": (put("first_w_zero_point", np.int8([0, 0, 127, 0, 0, 0])),
+        "node 'first' (QLinearConv): input 'w' less its zero point spans [-242, 127], more than "
+        "int8; quantise weights symmetrically"),
     "1D weights": (put("first_w", np.zeros((6, 4, 3), np.int8)),
         "node 'first' (QLinearConv): input 'w' has shape (6, 4, 3); export a 2D convolution: "
         "weights of four sizes, none of them 0"),
@@ -107,20 +122,23 @@ CASES = {
         "per tensor, or weights per output channel"),
     "zero scale": (put("first_w_scale", np.float32([1, 1, 0, 1, 1, 1])),
         "node 'first' (QLinearConv): input 'w_scale' of channel 2 is 0.0; scales must be "
-        "positive and finite: calibrate again"),
+        "positive, finite and not denormal: calibrate again"),
     "negative scale": (put("first_y_scale", np.float32(-2)),
         "node 'first' (QLinearConv): input 'y_scale' of channel 0 is -2.0; scales must be "
-        "positive and finite: calibrate again"),
+        "positive, finite and not denormal: calibrate again"),
     "NaN scale": (put("first_x_scale", np.float32(np.nan)),
         "node 'first' (QLinearConv): input 'x_scale' of channel 0 is nan; scales must be "
-        "positive and finite: calibrate again"),
+        "positive, finite and not denormal: calibrate again"),
     "infinite scale": (put("first_x_scale", np.float32(np.inf)),
         "node 'first' (QLinearConv): input 'x_scale' of channel 0 is inf; scales must be "
-        "positive and finite: calibrate again"),
-    "scale underflow": (put("first_w_scale", np.float32(1e-45)),
+        "positive, finite and not denormal: calibrate again"),
+    "denormal scale": (put("first_w_scale", np.float32(1e-45)),
+        "node 'first' (QLinearConv): input 'w_scale' of channel 0 is 1.401298464324817e-45; "
+        "scales must be positive, finite and not denormal: calibrate again"),
+    "scale underflow": (both("first_x_scale", "first_w_scale", np.float32(1e-30)),
         "node 'first' (QLinearConv): x_scale · w_scale / y_scale of channel 0 is 0.0 in "
         "float32; calibrate again"),
-    "scale overflow": (put("first_y_scale", np.float32(1e-45)),
+    "scale overflow": (both("first_x_scale", "first_w_scale", np.float32(1e30)),
         "node 'first' (QLinearConv): x_scale · w_scale / y_scale of channel 0 is inf in "
         "float32; calibrate again"),
     "scale too large": (put("first_w_scale", np.float32(1e12)),

@@ -44,6 +44,10 @@ def cycle(model):
     model.graph.node[2].input[0] = "z"
 
 
+def cycle_of_two(model):
+    model.graph.node[0].input[0] = "y"
+
+
 def unused(model):
     model.graph.node[0].input[0], model.graph.node[1].input[0] = "elsewhere", "x"
     put("second_w", np.ones((4, 4, 1, 1), np.int8))(model)
@@ -57,21 +61,25 @@ def external(model):
 
 
 CASES = {
-    "operator": (lambda m: setattr(m.graph.node[1], "op_type", "MaxPool"),
-        "node 'second' (MaxPool): operator is not supported; export a chain of QLinearConv "
-        "nodes"),
-    "quantize": (lambda m: setattr(m.graph.node[1], "op_type", "DequantizeLinear"),
-        "node 'second' (DequantizeLinear): operator is not supported; quantise with "
-        "onnxruntime's QuantFormat.QOperator and keep the QLinearConv nodes only"),
-    "domain": (lambda m: setattr(m.graph.node[1], "domain", "com.microsoft"),
-        "node 'second' (QLinearConv): operator domain 'com.microsoft' is not supported; export"
+    "operator": (lambda m: setattr(m.graph.node[1], "op_type", "LSTM"),
+        "node 'second' (LSTM): operator is not supported; export with the operators that the "
+        "documentation lists"),
+    "dynamic": (lambda m: setattr(m.graph.node[1], "op_type", "DynamicQuantizeLinear"),
+        "node 'second' (DynamicQuantizeLinear): operator is not supported; quantise statically: "
+        "scales must be known beforehand"),
+    "domain": (lambda m: setattr(m.graph.node[1], "domain", "com.example"),
+        "node 'second' (QLinearConv): operator domain 'com.example' is not supported; export"
         " standard ONNX operators only"),
+    "operator of another domain": (
+        lambda m: setattr(m.graph.node[1], "domain", "com.microsoft"),
+        "node 'second' (QLinearConv): operator is not supported; export with the operators that "
+        "the documentation lists"),
     "overload": (lambda m: setattr(m.graph.node[1], "overload", "a"),
         "node 'second' (QLinearConv): overloads and device configurations are not supported; "
         "export the node without them"),
     "input count": (lambda m: m.graph.node[0].input.append("x"),
-        "node 'first' (QLinearConv): it has 10 input(s) and 1 output(s); give 8 inputs, or 9 "
-        "with a bias, and 1 output"),
+        "node 'first' (QLinearConv): it has 10 input(s) and 1 output(s); give 8 to 9 inputs "
+        "and 1 output"),
     "input name": (lambda m: m.graph.node[0].input.__setitem__(3, ""),
         "node 'first' (QLinearConv): a required input or the output has no name; connect it"),
     "no nodes": (lambda m: m.graph.ClearField("node"),
@@ -81,7 +89,7 @@ CASES = {
     "IR version": (lambda m: setattr(m, "ir_version", 99),
         f"IR version 99 is not between 3 and {onnx.IR_VERSION}; export for one of these"),
     "old opset": (lambda m: setattr(m.opset_import[0], "version", 9),
-        "opset 9 has no QLinearConv; export with opset 10 or newer"),
+        "opset 9 is older than 10; export with opset 10 or newer"),
     "new opset": (lambda m: setattr(m.opset_import[0], "version", 999),
         f"opset 999 is newer than {NEWEST}; export with opset {NEWEST} or older"),
     "no opset": (lambda m: m.ClearField("opset_import"),
@@ -100,37 +108,43 @@ CASES = {
     "no output": (ports("output", []),
         "graph: there are 0 outputs, not one; export a model with one output"),
     "branch": (branch,
-        "graph: 'first_out' feeds a node and another; export a chain: branches are not "
-        "supported"),
+        "node 'third' (QLinearConv): the node does not lead to the output; remove it"),
     "branch to output": (lambda m: m.graph.output[0].__setattr__("name", "first_out"),
-        "graph: 'first_out' feeds a node and the output; export a chain: branches are not "
-        "supported"),
+        "node 'second' (QLinearConv): the node does not lead to the output; remove it"),
     "cycle": (cycle,
-        "node 'third' (QLinearConv): the node is on a cycle or not between input and output; "
-        "remove it"),
+        "node 'third' (QLinearConv): the node is on a cycle; remove it"),
+    "cycle of two": (cycle_of_two,
+        "node 'first' (QLinearConv): the node is on a cycle; remove it"),
     "dead end": (lambda m: m.graph.output[0].__setattr__("name", "nowhere"),
-        "graph: the chain from the input ends at 'y', not at the output 'nowhere'; connect "
-        "input and output through QLinearConv nodes"),
-    "unused node": (unused,
-        "node 'first' (QLinearConv): the node is on a cycle or not between input and output; "
-        "remove it"),
+        "graph: no node makes the output 'nowhere'; connect it"),
+    "input that nothing makes": (unused,
+        "node 'first' (QLinearConv): nothing makes its input 'elsewhere'; connect it, or add the "
+        "initialiser"),
     "made twice": (lambda m: m.graph.node[1].output.__setitem__(0, "x"),
         "node 'second' (QLinearConv): output 'x' is made twice; give every output a name of "
         "its own"),
     "node order": (lambda m: m.graph.node.reverse(),
-        "ONNX's checker refuses it: Nodes in a graph must be topologically sorted, however "
-        "input 'first_out' of node: name: second OpType: QLinearConv is not output of any "
-        "previous nodes.; export the model again"),
+        "node 'second' (QLinearConv): it reads 'first_out', which a later node makes; sort the "
+        "nodes topologically"),
     "float input": (ports("input", [helper.make_tensor_value_info("x", 1, [1, 4, 5, 5])]),
-        "input 'x': it has type float, not int8 or uint8; export with quantised codes at both "
-        "ends"),
+        "node 'first' (QLinearConv): input 'x' ('x') is float, not int8 or uint8 codes; quantise "
+        "the model"),
+    "int32 input": (ports("input", [helper.make_tensor_value_info("x", 6, [1, 4, 5, 5])]),
+        "input 'x': it has type int32, not float, int8 or uint8; export with codes or float32 at "
+        "both ends"),
     "sequence input": (ports("input", [helper.make_tensor_sequence_value_info("x", 3, None)]),
         "input 'x': it is not a tensor; export with tensors at both ends"),
     "no input shape": (ports("input", [helper.make_tensor_value_info("x", 3, None)]),
-        "input 'x': it has no shape; export with shapes at both ends"),
+        "input 'x': it has no shape; export with a shape"),
     "flat input": (ports("input", [helper.make_tensor_value_info("x", 3, ["N", 4])]),
-        "input 'x': it has shape (?, 4), not (N, channels, height, width); export a 2D network"
-        " with a shape for its input"),
+        "node 'first' (QLinearConv): its input has shape (N, 4), not (N, channels, height, "
+        "width); export a 2D network"),
+    "input without a frame": (ports("input", [helper.make_tensor_value_info("x", 3, [4])]),
+        "input 'x': it has shape (4); export with a first axis for the batch and others for the "
+        "frame"),
+    "huge input": (dimension("input", 2, dim_value=2**31),
+        "input 'x': its shape (?, 4, 2147483648, 5) is too large; keep feature maps to 268435456 "
+        "elements"),
     "dynamic channels": (dimension("input", 1, dim_param="C"),
         "input 'x': its shape (?, ?, 5, 5) is not fixed and positive; export with fixed "
         "channels, height and width; only the batch may vary"),
@@ -153,13 +167,15 @@ CASES = {
         "file, with its weights inside"),
     "control characters": (lambda m: setattr(m.graph.node[1], "op_type", "Evil\n\x1b[31m" + "x" *
         9),
-        "node 'second' (Evil ?[31mxxxxxxxxx): operator is not supported; export a chain of "
-        "QLinearConv nodes"),
+        "node 'second' (Evil ?[31mxxxxxxxxx): operator is not supported; export with the "
+        "operators that the documentation lists"),
     "long name": (lambda m: (setattr(m.graph.node[1], "op_type", "Relu"), setattr(m.graph.node[1],
         "name", "n" * 500)),
-        "node 'nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…' (Relu): operator"
-        " is not supported; fold it into the QLinearConv before it: saturation at an output "
-        "zero point of the lowest code is ReLU"),
+        "node 'nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…' (Relu): it has 9 "
+        "input(s) and 1 output(s); give 1 inputs and 1 output"),
+    "opset of ONNX Runtime": (
+        lambda m: m.opset_import.append(helper.make_opsetid("com.microsoft", 2)),
+        "opset 2 of domain 'com.microsoft' is not 1; export for version 1, once"),
 }
 
 
@@ -171,12 +187,13 @@ def test_refuses(change, message, model, save):
 
 
 def test_the_model_that_the_changes_start_from_is_read(model, save):
-    assert len(read_onnx(save(model)).layers) == 2
+    assert len(read_onnx(save(model)).network.nodes) == 2
 
 
 def test_float_model_is_refused_with_its_remedy():
-    with refuses(ModelError, "digits_float.onnx: node 'conv1' (Conv): operator is not supported; "
-                 "fold BatchNormalization and Relu into it and quantise it to QLinearConv"):
+    with refuses(ModelError, "digits_float.onnx: node 'conv1' (Conv): input 'X' ('image') is "
+                 "float where codes are needed; quantise the model to int8, or give calibration "
+                 "images"):
         read_onnx(float_model_path())
 
 

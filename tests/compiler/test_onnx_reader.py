@@ -4,13 +4,17 @@ import numpy as np
 import onnx
 import pytest
 
+from compiler.model import Port
 from compiler.onnx_reader import read_onnx
-from golden.layer import run_network
-from scripts.digits import load_images, model_path
+from scripts.digits import input_codes, load_images, model_path
 from tests.compiler.models import chain, conv_inputs, runtime_outputs
 
 # Two float32 roundings, of the accumulator and of its product with the scale.
 FLOAT32 = (1 + Fraction(1, 2**24)) ** 2 - 1
+
+
+def layers_of(model):
+    return [node.layer for node in model.network.nodes]
 
 
 def assert_equal_but_for_ties(layers, codes, outputs):
@@ -37,31 +41,34 @@ def assert_equal_but_for_ties(layers, codes, outputs):
 @pytest.mark.usefixtures("exact_runtime")
 def test_demo_equals_onnx_runtime_in_every_element_of_every_layer():
     model = read_onnx(model_path())
-    codes = model.quantise(load_images()[0])
-    outputs = runtime_outputs(onnx.load(model_path()), codes)
-    golden = run_network(model.layers, codes)
-    assert [output.shape for output in golden] == [
-        (200, 16, 14, 14), (200, 32, 7, 7), (200, 32, 7, 7), (200, 32, 4, 4), (200, 10, 1, 1)]
-    for ours, theirs in zip(golden, outputs, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    codes = input_codes(model, load_images()[0])
+    proto = onnx.load(model_path())
+    outputs = runtime_outputs(proto, codes)
+    golden = model.network.run(codes)
+    assert [output.shape for output in golden.values()] == [
+        (200, 1, 28, 28), (200, 16, 14, 14), (200, 32, 7, 7), (200, 32, 7, 7), (200, 32, 4, 4),
+        (200, 10, 1, 1)]
+    for node, theirs in zip(proto.graph.node, outputs, strict=True):
+        np.testing.assert_array_equal(golden[node.output[0]], theirs)
+    np.testing.assert_array_equal(model.run(codes), outputs[-1])
 
 
 def test_demo_metadata():
     model = read_onnx(model_path())
-    assert [layer.name for layer in model.layers] == ["conv1", "conv2", "conv3", "conv4", "conv5"]
-    assert model.input_shape == (1, 28, 28)
-    assert model.output_shape == (10, 1, 1)
-    assert model.input_scale == float(np.float32(1 / 255))
-    assert model.input_zero_point == -128
-    assert not model.input_unsigned
-    assert not model.output_unsigned
+    layers = layers_of(model)
+    assert [layer.name for layer in layers] == ["conv1", "conv2", "conv3", "conv4", "conv5"]
+    assert model.file == "digits_int8.onnx"
+    assert model.input == Port(name="codes", shape=(1, 28, 28), dtype=np.int8, channels_last=False,
+                               scale=float(np.float32(1 / 255)), zero_point=-128)
+    assert (model.output.name, model.output.shape, model.output.dtype) == (
+        "logits", (10, 1, 1), np.int8)
     last = onnx.load(model_path()).graph.node[-1]
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor)
                  for tensor in onnx.load(model_path()).graph.initializer}
-    assert model.output_scale == float(constants[last.input[6]])
-    assert model.output_zero_point == int(constants[last.input[7]])
-    assert [layer.output_zero_point for layer in model.layers[:-1]] == [-128] * 4
-    assert {layer.rounding for layer in model.layers} == {"half_even"}
+    assert model.output.scale == float(constants[last.input[6]])
+    assert model.output.zero_point == int(constants[last.input[7]])
+    assert [layer.output_zero_point for layer in layers[:-1]] == [-128] * 4
+    assert {layer.rounding for layer in layers} == {"half_even"}
 
 
 def random_chain(seed):
@@ -105,7 +112,7 @@ def random_chain(seed):
 @pytest.mark.parametrize("seed", range(120))
 def test_equals_onnx_runtime_whatever_the_attributes(seed, save):
     model, codes = random_chain(seed)
-    layers = read_onnx(save(model)).layers
+    layers = layers_of(read_onnx(save(model)))
     assert_equal_but_for_ties(layers, codes, runtime_outputs(model, codes))
 
 
@@ -121,7 +128,7 @@ def test_differs_from_onnx_runtime_at_ties_of_float32_only(save):
               "w_zero_point": np.zeros(512, np.int8), "y_scale": one, "y_zero_point": np.int8(0),
               "B": (acc * np.sign(ties)).astype(np.int32)}
     model, codes = chain([("ties", inputs, {})], (1, 1, 1)), np.zeros((1, 1, 1, 1), np.int8)
-    layers = read_onnx(save(model)).layers
+    layers = layers_of(read_onnx(save(model)))
     count = assert_equal_but_for_ties(layers, codes, runtime_outputs(model, codes))
     assert 0 < count < 512
 
@@ -133,7 +140,7 @@ def test_exact_ties_go_to_the_even_code_as_in_onnx_runtime(save):
               "w_scale": np.float32([0.5]), "w_zero_point": np.int8([0]), "y_scale": one,
               "y_zero_point": np.int8(3), "B": np.arange(count, dtype=np.int32) - 20}
     model, codes = chain([("ties", inputs, {})], (1, 1, 1)), np.zeros((1, 1, 1, 1), np.int8)
-    golden = run_network(read_onnx(save(model)).layers, codes)[0]
+    golden = read_onnx(save(model)).run(codes)
     np.testing.assert_array_equal(golden, runtime_outputs(model, codes)[0])
     np.testing.assert_array_equal(golden.reshape(-1), 3 + np.rint((np.arange(count) - 20) / 2))
 
@@ -146,7 +153,7 @@ def test_scale_is_computed_in_the_order_of_onnx_runtime(save):
     scale = (x * w) / y
     assert np.any(scale != x * (w / y))
     assert np.any(scale != (x / y) * w)
-    layer = read_onnx(save(chain([("only", inputs, {})], (4, 3, 3)))).layers[0]
+    layer, = layers_of(read_onnx(save(chain([("only", inputs, {})], (4, 3, 3)))))
     np.testing.assert_array_equal(np.ldexp(layer.multiplier.astype(float), -layer.shift), scale)
 
 
@@ -154,19 +161,18 @@ def test_output_may_be_of_another_type_than_the_input(save):
     """uint8 codes with a zero point 128 higher are the int8 codes plus 128."""
     inputs = conv_inputs(np.random.default_rng(7), 4, 6, (3, 3))
     codes = np.random.default_rng(8).integers(-128, 128, (2, 4, 5, 5), dtype=np.int8)
-    signed = run_network(read_onnx(save(chain([("only", inputs, {})], (4, 5, 5)))).layers, codes)
+    signed = read_onnx(save(chain([("only", inputs, {})], (4, 5, 5)))).run(codes)
     inputs["y_zero_point"] = np.uint8(int(inputs["y_zero_point"]) + 128)
     model = read_onnx(save(chain([("only", inputs, {})], (4, 5, 5))))
-    assert model.output_unsigned
-    assert not model.input_unsigned
-    np.testing.assert_array_equal(run_network(model.layers, codes)[0], signed[0].astype(int) + 128)
+    assert (model.input.dtype, model.output.dtype) == (np.int8, np.uint8)
+    np.testing.assert_array_equal(model.run(codes), signed.astype(int) + 128)
 
 
 def test_nodes_without_names_of_their_own_are_named_by_what_they_make(model, save):
     model.graph.node[0].name = ""
-    assert [layer.name for layer in read_onnx(save(model)).layers] == ["first_out", "second"]
+    assert [layer.name for layer in layers_of(read_onnx(save(model)))] == ["first_out", "second"]
     model.graph.node[0].name = "second"
-    assert [layer.name for layer in read_onnx(save(model)).layers] == ["second", "y"]
+    assert [layer.name for layer in layers_of(read_onnx(save(model)))] == ["second", "y"]
 
 
 def test_constants_may_be_listed_as_inputs(model, save):
@@ -175,7 +181,7 @@ def test_constants_may_be_listed_as_inputs(model, save):
     for constant in model.graph.initializer:
         model.graph.input.append(onnx.helper.make_tensor_value_info(
             constant.name, constant.data_type, constant.dims))
-    assert read_onnx(save(model)).input_shape == (4, 5, 5)
+    assert read_onnx(save(model)).input.shape == (4, 5, 5)
 
 
 def test_documentation_and_metadata_are_ignored(model, save):
@@ -184,5 +190,5 @@ def test_documentation_and_metadata_are_ignored(model, save):
     model.metadata_props.add(key="author", value="nobody")
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(3), "unused"))
     after = read_onnx(save(model))
-    for old, new in zip(before.layers, after.layers, strict=True):
+    for old, new in zip(layers_of(before), layers_of(after), strict=True):
         np.testing.assert_array_equal(old.weight, new.weight)

@@ -8,10 +8,10 @@ import onnxruntime
 import pytest
 from click.testing import CliRunner
 
+from compiler.model import Dequantise
 from compiler.onnx_reader import read_onnx
-from golden.layer import run_network
 from scripts import train_digits
-from scripts.digits import float_model_path, load_images, model_path
+from scripts.digits import float_model_path, input_codes, load_images, model_path
 from scripts.digits.quantise import FloatConv, Norm, code_range, float_model, quantised_model
 from tests.golden.refusal import refuses
 
@@ -44,7 +44,7 @@ def test_readme_states_the_accuracy_over_the_shipped_images():
     assert row is not None
     logits = run_float(onnx.load(float_model_path()), images)
     model = read_onnx(model_path())
-    codes = run_network(model.layers, model.quantise(images))[-1]
+    codes = model.run(input_codes(model, images))
     for stated, percent, scores in ((row[1], row[2], logits), (row[3], row[4], codes)):
         correct = np.sum(scores.reshape(200, 10).argmax(axis=1) == labels)
         assert int(stated) == correct
@@ -105,8 +105,9 @@ def test_quantised_model_follows_negative_and_zero_gains(tmp_path):
     path.write_bytes(quantised_model(layers, [(0, 1), (0, expected.max())],
                                      (2, 9, 9)).SerializeToString())
     model = read_onnx(path)
-    codes = run_network(model.layers, model.quantise(images))[-1]
-    error = np.abs(model.dequantise(codes) - expected) / model.output_scale
+    codes = model.run(input_codes(model, images))
+    reals = Dequantise(model.output.scale, model.output.zero_point)(codes)
+    error = np.abs(reals - expected) / model.output.scale
     assert error.max() < 2
     constants = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
     assert np.all(constants["only_w_scale"] > 0)

@@ -63,7 +63,8 @@ def random_job(rng, config, *, longest):
     The frame has a place of its own at the beginning of activation memory; it may be read
     between the instruction that waits for it and the RECEIVE of the next. Results go anywhere
     behind it but where their own instruction reads. An instruction waits for earlier results if
-    it reads any that may not be written yet, and now and then without need.
+    it reads any that may not be written yet, and now and then without need; between two that
+    different units compute, the engine waits by itself.
     """
     memory = config.activation_words
     frame = int(rng.integers(1, memory // 4))
@@ -71,18 +72,23 @@ def random_job(rng, config, *, longest):
     before, during, after = rng.integers(0, 3, 3)
     unwritten = np.zeros(memory, bool)
     unwritten[frame:] = True        # The round before may have left results under way.
-    instructions = [receive]
+    instructions, unit = [receive], None
+    kinds = [_send, *[_conv] * 3, *[_depthwise] * (2 if config.window_width else 0),
+             *[_vector] * (2 if config.vector else 0)]
     for index in range(before + 1 + during + after):
         readable = np.ones(memory, bool)
         readable[:frame] = before <= index < before + 1 + during
-        kind = _conv if rng.integers(4) else _send
-        fields = kind(rng, config, readable, longest)
+        fields = kinds[rng.integers(len(kinds))](rng, config, readable, longest)
+        layer = fields["opcode"] != Opcode.SEND
         taps = _reads(fields)
+        if layer and unit not in (None, fields["opcode"]):
+            unwritten[:] = False
         fields["wait"] = int(unwritten[taps].any() or rng.integers(4) == 0)
         fields["wait_input"] = int(index == before)
         if fields["wait"]:
             unwritten[:] = False
-        if fields["opcode"] == Opcode.CONV:
+        if layer:
+            unit = fields["opcode"]
             unwritten[_place_results(rng, config, fields, frame, taps)] = True
         instructions.append(fields)
         if index == before + during:
@@ -135,17 +141,19 @@ def _filled(fields):
                              "pad_left", "dilation_y", "dilation_x"), 0), **fields}
 
 
-def _walk(rng, config, readable, *, longest, taps):
-    """Geometry with which all that is read is readable."""
+def _walk(rng, config, readable, *, longest, taps, blocks=True, least=1):
+    """Geometry with which all that is read is readable: with ``taps`` and ``blocks`` or one of
+    each, and no fewer rows and columns than ``least``."""
     memory = config.activation_words
     while True:
-        frames, height, width = (int(rng.integers(1, most)) for most in (4, 6, 9))
+        frames = int(rng.integers(1, 4))
+        height, width = (int(rng.integers(least, least + most)) for most in (5, 8))
         kernel = [int(rng.integers(1, 5)) for _ in range(2)] if taps else [1, 1]
         words = int(rng.integers(1, 4)) if taps else 1
-        blocks = int(rng.integers(1, 4)) if taps else 1
+        count = int(rng.integers(1, 4)) if blocks else 1
         pixels, steps = frames * height * width, kernel[0] * kernel[1] * words
         tiles = -(-pixels // config.rows)
-        if tiles * steps * config.channels * blocks > longest:
+        if tiles * steps * config.channels * count > longest:
             continue
         fields = {
             "base": int(rng.integers(memory)),
@@ -157,13 +165,13 @@ def _walk(rng, config, readable, *, longest, taps):
             "pad_code": int(rng.integers(256)), "out_height": height - 1, "out_width": width - 1,
             "frames": frames - 1, "pixels": pixels - 1, "tiles": tiles - 1,
         }
-        if taps:
+        if blocks:
             fields |= {
                 **{name: int(rng.integers(-low, high)) % (1 << 16) for name, low, high in (
                     ("block_step", 3, 4), ("tap_x_step", 2, 5), ("tap_y_step", 9, 20))},
                 "dilation_y": int(rng.integers(0, 4)), "dilation_x": int(rng.integers(0, 4)),
                 "kernel_height": kernel[0] - 1, "kernel_width": kernel[1] - 1,
-                "tap_words": words - 1, "last_step": steps - 1, "blocks": blocks - 1,
+                "tap_words": words - 1, "last_step": steps - 1, "blocks": count - 1,
             }
         reads = _reads(fields)
         if (reads < memory).all() and readable[reads].all():
@@ -177,22 +185,56 @@ def _conv(rng, config, readable, longest):
         weights = blocks * (fields["last_step"] + 1) * config.channels
         channels = blocks * config.columns
         if weights <= config.weight_words and channels <= config.coefficient_words:
-            break
+            return fields | _results(rng, config, Opcode.CONV, channels) | {
+                "weight_base": int(rng.integers(0, config.weight_words - weights + 1))}
+
+
+def _results(rng, config, opcode, records):
+    """What becomes of the sums, with so many coefficients."""
     low, high = sorted(rng.choice([-128, 0, 127, 255, *rng.integers(-128, 256, 2)], 2).tolist())
-    return fields | {
-        "opcode": Opcode.CONV, "unsigned": int(rng.integers(2)),
-        "weight_base": int(rng.integers(0, config.weight_words - weights + 1)),
-        "coefficient_base": int(rng.integers(0, config.coefficient_words - channels + 1)),
+    return {
+        "opcode": opcode, "unsigned": int(rng.integers(2)),
+        "coefficient_base": int(rng.integers(0, config.coefficient_words - records + 1)),
         "zero": int(rng.integers(-128, 256)), "low": low, "high": high,
     }
+
+
+def _depthwise(rng, config, readable, longest):
+    """Windows over a few rows and columns; strides up to the largest there is."""
+    while True:
+        fields = _walk(rng, config, readable, longest=longest, taps=False, least=3)
+        blocks, height, width = (fields[name] + 1 for name in ("blocks", "out_height", "out_width"))
+        weights = blocks * -(-9 // config.columns) * config.channels
+        channels = blocks * config.channels
+        if (width <= config.window_width and weights <= config.weight_words
+                and channels <= config.coefficient_words):
+            break
+    strides = [int(rng.choice([1, 1, 2, rng.integers(1, 16)])) for _ in range(2)]
+    rows, columns = ((size - 3) // stride + 1
+                     for size, stride in zip((height, width), strides, strict=True))
+    return fields | _results(rng, config, Opcode.DEPTHWISE, channels) | {
+        "weight_base": int(rng.integers(0, config.weight_words - weights + 1)),
+        "window_stride_y": strides[0], "window_stride_x": strides[1],
+        "out_pixels": (fields["frames"] + 1) * rows * columns - 1}
+
+
+def _vector(rng, config, readable, longest):
+    """Any geometry; with tables, if there can be any."""
+    table = int(config.coefficient_words > 2 * 256 and rng.integers(2))
+    while True:
+        fields = _walk(rng, config, readable, longest=longest, taps=bool(rng.integers(4)))
+        records = (fields["blocks"] + 1) * config.channels + 256 * table
+        if records <= config.coefficient_words:
+            return fields | _results(rng, config, Opcode.VECTOR, records) | {
+                "table": table, "maximum": int(rng.integers(2))}
 
 
 def _place_results(rng, config, fields, frame, reads):
     """Choose where the results go; return the addresses."""
     memory = config.activation_words
-    groups = (fields["blocks"] + 1) * config.slots
     parts = config.channels // config.lanes
-    pixels = fields["pixels"] + 1
+    groups = (fields["blocks"] + 1) * (config.slots if fields["opcode"] == Opcode.CONV else parts)
+    pixels = fields["out_pixels" if fields["opcode"] == Opcode.DEPTHWISE else "pixels"] + 1
     for attempt in range(1000):
         wanted = int(rng.integers(1, groups + 3))
         written = min(wanted, groups)
@@ -208,7 +250,8 @@ def _place_results(rng, config, fields, frame, reads):
 
 
 def _send(rng, config, readable, longest):
-    return {**_walk(rng, config, readable, longest=longest, taps=False), "opcode": Opcode.SEND}
+    return {**_walk(rng, config, readable, longest=longest, taps=False, blocks=False),
+            "opcode": Opcode.SEND}
 
 
 def send_all(config, first):

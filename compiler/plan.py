@@ -20,7 +20,21 @@ from golden.network import Network
 from hdl.config import CONFIGURATIONS, Configuration
 from hdl.isa import INSTRUCTION_WORDS, Opcode
 
-__all__ = ["Plan", "plan_network"]
+__all__ = ["Plan", "ShortageError", "plan_network"]
+
+
+class ShortageError(ValueError):
+    """A memory of the configuration is too small.
+
+    Members
+    -------
+    demands : dict of int
+        Words of each memory that the plan which comes nearest to fitting needs.
+    """
+
+    def __init__(self, message, demands):
+        super().__init__(message)
+        self.demands = demands
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,8 +160,8 @@ def plan_network(network: Network, config, batch):
     Raises
     ------
     ValueError
-        If the configuration lacks a unit or a memory is too small, or an instruction cannot hold
-        what a layer needs.
+        If the configuration lacks a unit or a memory is too small, which is a :class:`ShortageError`,
+        or an instruction cannot hold what a layer needs.
     """
     network = pruned(network)
     plans, error = _plans(network, config, batch)
@@ -158,7 +172,8 @@ def plan_network(network: Network, config, batch):
         raise error
     least = min(plans, key=lambda plan: (len(plan.excess()),
                                          plan.demands()["activation_words"][0]))
-    raise ValueError(_shortage(least, network))
+    raise ShortageError(_shortage(least, network),
+                   {name: words for name, (words, _) in least.demands().items()})
 
 
 def _plans(network, config, batch):

@@ -160,8 +160,8 @@ def plan_network(network: Network, config, batch):
     Raises
     ------
     ValueError
-        If the configuration lacks a unit or a memory is too small, which is a :class:`ShortageError`,
-        or an instruction cannot hold what a layer needs.
+        If the configuration lacks a unit or a memory is too small (then a
+        :class:`ShortageError`), or an instruction cannot hold what a layer needs.
     """
     network = pruned(network)
     plans, error = _plans(network, config, batch)

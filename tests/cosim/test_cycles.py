@@ -8,6 +8,7 @@ from golden.layer import ConvLayer
 from golden.network import Network
 from hdl.config import CONFIGURATIONS
 from hdl.isa import Opcode
+from hdl.sequencer import COMPUTING
 from sim.cycles import conv_cycles
 from sim.engine import EngineSimulation
 from tests.cosim.engines import ENGINES, engine
@@ -41,11 +42,11 @@ def check(drawn, program, frames, simulation):
     """Run it; every CONV that waits for the one before must take what the model says."""
     outputs, timing = simulation.run(program, frames, patience=1_000_000)
     np.testing.assert_array_equal(outputs, drawn(frames))
-    convolutions = [fields for fields in program.instructions if fields["opcode"] == Opcode.CONV]
+    layers = [fields for fields in program.instructions if fields["opcode"] in COMPUTING]
     measured = timing.done - timing.begun
     checked = 0
-    for index, fields in enumerate(convolutions):
-        if fields["wait"]:
+    for index, fields in enumerate(layers):
+        if fields["wait"] and fields["opcode"] == Opcode.CONV:
             predicted = conv_cycles(fields, program.config, macs=1).total
             # After a reset no set of coefficients is in use, and the first two load at once.
             steady = measured[int(index == 0):, index]

@@ -1,0 +1,203 @@
+"""Window unit: depthwise convolution 3x3 that reads each word of the input once."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_lanes, check_range
+from .fifo import StreamBuffer
+from .isa import Instruction
+from .layouts import OPERAND_WIDTH, SumGroup
+from .memories import FetchedWord
+from .windowlines import ZERO_CODE, WindowLines, WindowWeights
+from .windowsum import SUM_WIDTH, WindowSum
+from .windowwalker import WindowWalker
+
+__all__ = ["WindowUnit"]
+
+
+class WindowUnit(wiring.Component):
+    """Depthwise convolution with a kernel of 3x3 and any strides from 1 to 15.
+
+    ::
+
+        words ─ register ─ lines ─ window ─ sums ─ buffer ─ groups
+        weights ────── ahead ─── in use ──┘
+
+    ``sum = Σ code · weight`` over the taps of each channel, codes being int8, or uint8 less 128.
+    Tap (ky, kx) meets the word of row ``y - 2 + ky`` and column ``x - 2 + kx`` when the word of
+    row y and column x comes. That gives sums if y and x are at least 2, and ``y - 2`` and
+    ``x - 2`` multiples of the strides.
+
+    The words come in raster order: for each block of ``channels`` channels, frame by frame, the
+    whole padded input. Golden function: :class:`golden.layer.ConvLayer`, the accumulator of a
+    depthwise layer.
+
+    Timing, exactly, so that a model can count cycles:
+
+    - A word that is taken waits in a register and *goes on* in the next cycle, or later. The next
+      one that is live can be taken in the cycle in which it does; one that is not, in any cycle.
+    - A word of a layer goes on 2 cycles after the layer was accepted at the earliest, one a cycle.
+    - The first word of a block goes on when all words of the block's weights have been taken. Those
+      of the next block are taken from 3 cycles after that on, one a cycle. So blocks of at least
+      ``ceil(9 / columns) * channels + 3`` words follow each other at one word a cycle.
+    - A word goes on in cycle c if there is room for 3 pixels: :attr:`DEPTH`, less those whose words
+      went on up to cycle c - 3, plus those whose last group was taken up to cycle c - 2. If groups
+      are taken when they are offered, and a pixel has only one, that is always so.
+    - The first group of a pixel is offered ``LATENCY - 1`` cycles after its word went on, so
+      :attr:`LATENCY` after it was taken if it did not have to wait; or in the cycle after the last
+      group of the pixel before was taken, if that is later. The others follow one a cycle.
+    - A layer is accepted from the cycle on that follows both the last group of the layer before
+      being taken and its last word going on.
+
+    After ``wrong`` whatever comes is taken for nothing.
+
+    Parameters
+    ----------
+    channels : :class:`int`, 1 to 64
+        Codes in a word.
+    columns : :class:`int`, 1 to 64
+        Weights in a word.
+    lanes : :class:`int`, a divisor of ``channels``, the quotient a power of two
+        Sums in a group.
+    slots : :class:`int`, at least ``channels / lanes``
+        Of a group's layout.
+    width : :class:`int`, 3 to 1024
+        Words of the longest line, padding included. Two lines of that length are stored.
+
+    Members
+    -------
+    layers : ``In(stream.Signature(Instruction()))``
+        Layers, all of them DEPTHWISE.
+    words : ``In(stream.Signature(FetchedWord(...)))``
+        Words, those that are not ``live`` for nothing.
+    weights : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
+        See :class:`hdl.windowlines.WindowWeights`.
+    sums : ``Out(stream.Signature(SumGroup(...)))``
+    wrong : ``Out(1)``
+        A layer's fields contradict each other, or it is too large (:class:`WindowWalker`).
+    """
+
+    #: Cycles from a word being taken to the first group of the pixel that it completes.
+    LATENCY = 1 + WindowLines.LATENCY + WindowSum.LATENCY + 2
+    #: Pixels that the buffer behind the sums holds; what a LUT RAM of 16 words and a register can.
+    DEPTH = 16
+
+    def __init__(self, *, channels, columns, lanes, slots, width):
+        check_range("Channels", channels, 1, 64)
+        check_range("Columns", columns, 1, 64)
+        check_lanes(lanes, channels)
+        check_range("Width", width, 3, 1024)
+        groups = channels // lanes
+        if groups & (groups - 1):
+            raise ValueError("Channels divided by lanes must be a power of two, "
+                             f"not {channels} / {lanes}")
+        check_range("Slots", slots, groups, 64)
+        self.channels = channels
+        self.columns = columns
+        self.lanes = lanes
+        self.slots = slots
+        self.groups = groups
+        self.width = width
+        super().__init__({
+            "layers": In(stream.Signature(Instruction())),
+            "words": In(stream.Signature(FetchedWord(channels=channels))),
+            "weights": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, columns))),
+            "sums": Out(stream.Signature(SumGroup(lanes=lanes, slots=slots))),
+            "wrong": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.walker = walker = WindowWalker(width=self.width)
+        m.submodules.lines = lines = WindowLines(channels=self.channels, width=self.width)
+        m.submodules.kernel = kernel = WindowWeights(channels=self.channels, columns=self.columns)
+        wiring.connect(m, wiring.flipped(self.weights), kernel.words)
+        room, idle = self._sums(m, walker, lines, kernel)
+
+        # A layer is taken when the one before is done, and begins one cycle later.
+        layer = Signal(Instruction())
+        running = Signal()
+        m.d.comb += [
+            self.layers.ready.eq((~walker.restart & ~running & idle) | self.wrong),
+            self.wrong.eq(walker.wrong),
+            kernel.drop.eq(self.wrong),
+            walker.layer.eq(layer),
+        ]
+        m.d.sync += [
+            walker.restart.eq(self.layers.valid & self.layers.ready),
+            running.eq(~self.wrong
+                       & (walker.restart | (running & ~(walker.advance & walker.last)))),
+        ]
+        with m.If(self.layers.valid & self.layers.ready):
+            m.d.sync += layer.eq(self.layers.payload)
+
+        # A word waits in a register of its own, so that nothing hangs on where it comes from.
+        # It goes on only if there is room for what it may give.
+        waiting, able = Signal(), Signal()
+        codes = Signal(self.words.p.codes.shape(), reset_less=True)
+        space = ~waiting | able | self.wrong
+        m.d.comb += [
+            able.eq(running & room & (~walker.first | kernel.loaded)),
+            self.words.ready.eq(space | ~self.words.p.live),
+            walker.advance.eq(waiting & able),
+        ]
+        with m.If(space):
+            m.d.sync += [waiting.eq(self.words.valid & self.words.p.live),
+                         codes.eq(self.words.p.codes)]
+        sign = Mux(layer.unsigned, 0, ZERO_CODE)
+        m.d.comb += [
+            lines.valid.eq(walker.advance),
+            lines.column.eq(walker.column),
+            lines.clear.eq(walker.first),
+            *(lines.codes[channel].eq(code ^ sign) for channel, code in enumerate(codes)),
+        ]
+        return m
+
+    def _sums(self, m, walker, lines, kernel):
+        """From the windows to the groups; return whether there is room for a pixel's, and
+        whether all have left."""
+        word = data.StructLayout({
+            "sums": data.ArrayLayout(signed(SUM_WIDTH), self.channels), "renew": 1})
+        m.submodules.buffer = buffer = StreamBuffer(word, depth=self.DEPTH)
+        # The weights change with the first window of a block, which is of zeros.
+        origin = Signal()
+        m.d.comb += kernel.take.eq(lines.cleared)
+        m.d.sync += origin.eq(lines.cleared)
+        for channel in range(self.channels):
+            m.submodules[f"sum{channel}"] = channel_sum = WindowSum()
+            m.d.comb += [
+                channel_sum.codes.eq(lines.windows[channel]),
+                channel_sum.weights.eq(kernel.weights[channel]),
+                channel_sum.origin.eq(origin),
+                buffer.i.p.sums[channel].eq(channel_sum.o),
+            ]
+        gives = Signal(WindowLines.LATENCY + WindowSum.LATENCY)
+        renew = Signal.like(gives)
+        given = walker.advance & walker.gives
+        m.d.sync += [gives.eq(Cat(given, gives[:-1])), renew.eq(Cat(walker.renew, renew[:-1]))]
+        m.d.comb += [buffer.i.valid.eq(gives[-1]), buffer.i.p.renew.eq(renew[-1])]
+
+        # One pixel after the other, in groups.
+        slot = Signal(range(max(2, self.groups)))
+        last = slot == self.groups - 1
+        groups = Value.cast(buffer.o.p.sums)
+        group = data.View(data.ArrayLayout(signed(SUM_WIDTH), self.lanes),
+                          groups.word_select(slot, self.lanes * SUM_WIDTH))
+        m.d.comb += [
+            self.sums.valid.eq(buffer.o.valid),
+            self.sums.p.slot.eq(slot),
+            self.sums.p.renew.eq(buffer.o.p.renew & (slot == 0)),
+            *(self.sums.p.sums[lane].eq(group[lane]) for lane in range(self.lanes)),
+            buffer.o.ready.eq(self.sums.ready & last),
+        ]
+        with m.If(self.sums.valid & self.sums.ready):
+            m.d.sync += slot.eq(Mux(last, 0, slot + 1))
+        # A pixel is counted one cycle late, and the count is looked at one cycle late.
+        left = Signal(range(self.DEPTH + 1), init=self.DEPTH)
+        room = Signal()
+        m.d.sync += [
+            left.eq(left + (buffer.o.valid & buffer.o.ready) - gives[0]),
+            room.eq(left > 2),
+        ]
+        return room, (left == self.DEPTH) & ~gives[0]

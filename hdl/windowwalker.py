@@ -1,0 +1,116 @@
+"""Walk of the window unit over the padded input of a layer."""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_range
+from .isa import Instruction
+
+__all__ = ["WindowWalker"]
+
+
+class WindowWalker(wiring.Component):
+    """Follows the raster of a layer's padded input, and tells which words complete a window.
+
+    Members
+    -------
+    layer : ``In(Instruction())``
+        Steady while the walk lasts.
+    restart : ``In(1)``
+        Go to the first word.
+    advance : ``In(1)``
+        Go to the next one.
+    column : ``Out(range(width))``
+    first, last : ``Out(1)``
+        The word is the first of a block; the last of the layer.
+    gives : ``Out(1)``
+        With the word a window of an output pixel is complete.
+    renew : ``Out(1)``
+        No word of this block has done so before.
+    wrong : ``Out(1)``
+        The layer is longer or smaller than it may be, has a stride of zero, or gives fewer or
+        more pixels than it says, and the surplus ones are not given. Stays high until a reset.
+    """
+
+    def __init__(self, *, width):
+        check_range("Width", width, 3, 1024)
+        self.width = width
+        super().__init__({
+            "layer": In(Instruction()),
+            "restart": In(1),
+            "advance": In(1),
+            "column": Out(range(width)),
+            "first": Out(1),
+            "last": Out(1),
+            "gives": Out(1),
+            "renew": Out(1),
+            "wrong": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layer = self.layer
+        # What ends with this word. Lines have three words at least, so that it can be said a word
+        # ahead, from what their last but one shows: nothing waits for a chain of counters.
+        ends = [Signal(name=f"ends_{what}") for what in ("line", "frame", "block", "layer")]
+        line, frame, block, _ = (self.advance & each for each in ends)
+        new_line, new_frame, new_block = (self.restart | each for each in (line, frame, block))
+        columns_left, _ = self._countdown(m, "columns", layer.out_width, new_line, self.advance)
+        last = columns_left == 1
+        with m.If(self.advance):
+            m.d.sync += ends[0].eq(last)
+        for name, start, reload, step, end in (
+                ("rows", layer.out_height, new_frame, line, ends[1]),
+                ("frames", layer.frames, new_block, frame, ends[2]),
+                ("blocks", layer.blocks, self.restart, block, ends[3])):
+            last &= self._countdown(m, name, start, reload, step)[1]
+            with m.If(self.advance):
+                m.d.sync += end.eq(last)
+        m.d.comb += self.last.eq(ends[-1])
+        m.d.sync += [
+            self.column.eq(Mux(new_line, 0, self.column + self.advance)),
+            self.first.eq(new_block | (self.first & ~self.advance)),
+        ]
+
+        # Pixels that are due by the strides, of which there should be as many as are announced.
+        due, given, complete = Signal(), Signal(), Signal()
+        _, last_pixel = self._countdown(m, "pixels", layer.out_pixels, new_block, given)
+        m.d.comb += [
+            due.eq(self._due(m, "column", layer.window_stride_x, new_line, self.advance)
+                   & self._due(m, "row", layer.window_stride_y, new_frame, line)),
+            self.gives.eq(due & ~complete),
+            given.eq(self.advance & self.gives),
+        ]
+        m.d.sync += [
+            complete.eq(~new_block & (complete | (given & last_pixel))),
+            self.renew.eq(new_block | (self.renew & ~given)),
+        ]
+        surplus = self.advance & due & complete
+        missing = block & ~complete & ~(due & last_pixel)
+        unfit = self.restart & (
+            (layer.out_width >= self.width) | (layer.out_width < 2) | (layer.out_height < 2)
+            | (layer.window_stride_x == 0) | (layer.window_stride_y == 0))
+        with m.If(surplus | missing | unfit):
+            m.d.sync += self.wrong.eq(1)
+        return m
+
+    def _countdown(self, m, name, start, reload, step):
+        """Count down from ``start``; return the count, and whether it is zero."""
+        left = Signal.like(start, name=name + "_left")
+        last = Signal(name=name + "_last")
+        with m.If(reload):
+            m.d.sync += [left.eq(start), last.eq(start == 0)]
+        with m.Elif(step):
+            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
+        return left, last
+
+    def _due(self, m, name, stride, reload, step):
+        """Return whether the third row or column has come, and every ``stride``-th from there."""
+        wait = Signal.like(stride, name=name + "_wait")
+        due = Signal(name=name + "_due")
+        with m.If(reload):
+            m.d.sync += [wait.eq(2), due.eq(0)]
+        with m.Elif(step):
+            m.d.sync += [wait.eq(Mux(due, stride, wait) - 1), due.eq(Mux(due, stride, wait) == 1)]
+        return due

@@ -31,14 +31,14 @@ class Buffer:
         return any(first <= end and start <= last
                    for first, last in self.spans for start, end in other.spans)
 
-    def live_at(self, step):
-        """Whether it is live at a step."""
-        return any(first <= step <= last for first, last in self.spans)
 
-
-def live_words(buffers, step):
-    """Words of all buffers that are live at a step."""
-    return sum(buffer.size for buffer in buffers if buffer.live_at(step))
+def live_words(buffers):
+    """Words of all buffers that are live, for each step, as a list."""
+    words = [0] * (1 + max(last for buffer in buffers for _, last in buffer.spans))
+    for buffer in buffers:
+        for step in {step for first, last in buffer.spans for step in range(first, last + 1)}:
+            words[step] += buffer.size
+    return words
 
 
 def allocate(buffers, capacity):
@@ -59,8 +59,7 @@ def allocate(buffers, capacity):
     dict of int, or None
         First word of each buffer by name; None if no way was found.
     """
-    steps = {first for buffer in buffers for first, _ in buffer.spans}
-    if any(live_words(buffers, step) > capacity for step in steps):
+    if max(live_words(buffers)) > capacity:
         return None
     rivals = {buffer.name: [other for other in buffers if other is not buffer
                             and buffer.meets(other)] for buffer in buffers}
@@ -75,14 +74,14 @@ def allocate(buffers, capacity):
 
 def room(buffers):
     """Words of the smallest memory in which :func:`allocate` finds a place for all."""
-    low = max(live_words(buffers, first) for buffer in buffers for first, _ in buffer.spans)
-    high = sum(buffer.size for buffer in buffers)
+    low, high = max(live_words(buffers)), sum(buffer.size for buffer in buffers)
+    middle = low        # Mostly no more is needed than is live.
     while low < high:
-        middle = (low + high) // 2
         if allocate(buffers, middle) is None:
             low = middle + 1
         else:
             high = middle
+        middle = (low + high) // 2
     return low
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from compiler.allocate import allocate, live_words, room
@@ -18,9 +19,13 @@ from golden.concat import ConcatLayer
 from golden.layer import ConvLayer
 from golden.network import Network
 from hdl.config import CONFIGURATIONS, Configuration
-from hdl.isa import INSTRUCTION_WORDS, Opcode
+from hdl.isa import ADDRESS_WIDTH, INSTRUCTION_WORDS, Opcode
 
 __all__ = ["Plan", "ShortageError", "plan_network"]
+
+
+#: Words that an address reaches.
+LARGEST_MEMORY = 1 << ADDRESS_WIDTH
 
 
 class ShortageError(ValueError):
@@ -113,13 +118,13 @@ class Plan:
 
     def steps(self):
         """The step of each job: nodes that compute, counted."""
-        order = sorted({index for index, _ in self.jobs})
-        return [order.index(index) for index, _ in self.jobs]
+        steps = {index: step for step, index in enumerate(sorted({job[0] for job in self.jobs}))}
+        return [steps[index] for index, _ in self.jobs]
 
+    @cached_property
     def demands(self):
         """What each memory must hold: its words, and those that one node takes, for each node."""
         nodes, lifetimes = self.network.nodes, self.lifetimes
-        steps = dict(zip((index for index, _ in self.jobs), self.steps(), strict=True))
         by_node = {name: [0] * len(nodes) for name in (
             "program_words", "weight_words", "coefficient_words", "activation_words")}
         for index, job in self.jobs:
@@ -127,8 +132,9 @@ class Plan:
             by_node["weight_words"][index] += job.weight_count
             by_node["coefficient_words"][index] += job.coefficient_count
         buffers = lifetimes.with_frame_from(lifetimes.last + 1)
-        for index, step in steps.items():
-            by_node["activation_words"][index] = live_words(buffers, step)
+        live = live_words(buffers)
+        for (index, _), step in zip(self.jobs, self.steps(), strict=True):
+            by_node["activation_words"][index] = live[step]
         totals = {name: sum(words) for name, words in by_node.items()}
         totals["program_words"] += 4 * INSTRUCTION_WORDS
         totals["activation_words"] = room(buffers) if self.bases is None else max(
@@ -140,9 +146,11 @@ class Plan:
         return self.bases is not None and not self.excess()
 
     def excess(self):
-        """Names of the memories that are too small."""
-        return [name for name, (words, _) in self.demands().items()
-                if words > getattr(self.config, name)]
+        """Names of the memories that are too small, the one that lacks most first."""
+        factors = {name: words / getattr(self.config, name)
+                   for name, (words, _) in self.demands.items()}
+        return sorted((name for name, factor in factors.items() if factor > 1),
+                      key=lambda name: -factors[name])
 
     def period(self):
         """Roughly the cycles from one frame to the next, and the beats of a frame."""
@@ -171,36 +179,31 @@ def plan_network(network: Network, config, batch):
     if error is not None and not plans:
         raise error
     least = min(plans, key=lambda plan: (len(plan.excess()),
-                                         plan.demands()["activation_words"][0]))
+                                         plan.demands["activation_words"][0]))
     raise ShortageError(_shortage(least, network),
-                   {name: words for name, (words, _) in least.demands().items()})
+                        {name: words for name, (words, _) in least.demands.items()})
 
 
 def _plans(network, config, batch):
     """Plans with which to compute a network, whether they fit or not; and why another one will
     not do."""
     plans, error = [], None
-    for candidate, fold in _candidates(network, config, batch):
-        try:
-            plan = _plan(candidate, fold, config, batch)
-            plan.instructions()
-        except ValueError as reason:
-            error = reason
-        else:
-            plans.append(plan)
-        if fold is None and any(plan.fits() for plan in plans):
-            break
-    return plans, error
-
-
-def _candidates(network, config, batch):
-    """Networks to try, with the fold of each: all folds, the network as it is; and, should none of
-    these do, the same in an order that takes less memory."""
     computable = on_the_array(network, config)
     for ordered in (computable, reordered(computable, config)):
         folds = [fold for fold in folds_of(ordered, config, batch) if fold is not None]
         for fold in (*folds, None):
-            yield ordered if fold is None else fold.apply(ordered), fold
+            try:
+                plan = _plan(ordered if fold is None else fold.apply(ordered), fold, config, batch)
+                if plan.fits():
+                    plan.instructions()
+            except ValueError as reason:
+                error = reason
+            else:
+                plans.append(plan)
+        # Another order may take less activation memory, but no less of the others.
+        if any(plan.bases is not None for plan in plans):
+            break
+    return plans, error
 
 
 def _plan(network, fold, config, batch):
@@ -253,13 +256,17 @@ def _shortage(plan, network):
     """What does not fit, by how much, and where it would."""
     config = plan.config
     name = plan.excess()[0]
-    needed, by_node = plan.demands()[name]
+    needed, by_node = plan.demands[name]
     width = {"program_words": 4, "weight_words": config.columns, "coefficient_words": 9,
              "activation_words": config.channels}[name]
     most = max(range(len(by_node)), key=by_node.__getitem__)
     fitting = [other for other in CONFIGURATIONS if _fits(network, other, plan.batch)]
-    remedy = (f"it fits {', '.join(fitting)}" if fitting
-              else "it fits no configuration that ships; one of your own may")
+    if fitting:
+        remedy = f"it fits {', '.join(fitting)}"
+    elif needed > LARGEST_MEMORY:
+        remedy = f"no configuration has more than {LARGEST_MEMORY}"
+    else:
+        remedy = "it fits no configuration that ships; one of your own may"
     return (f"The network needs {needed} {name} ({needed * width} bytes), {by_node[most]} "
             f"({by_node[most] * width} bytes) of them for layer "
             f"{plan.network.nodes[most].layer.name}; {config.name} has {getattr(config, name)}; "

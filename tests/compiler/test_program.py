@@ -37,6 +37,9 @@ def refuses(message, layers, shape, config=TINY, **options):
     ([conv(f"layer{index}", (2, 2, 1, 1)) for index in range(200)], (2, 2, 2), TINY,
      "The network needs 3264 program_words (13056 bytes), 16 (64 bytes) of them for layer layer0; "
      "tiny has 1024; it fits no configuration that ships; one of your own may"),
+    ([conv("a", (4096, 1, 8, 8))], (1, 8, 8), TINY,
+     "The network needs 131072 weight_words (262144 bytes), 131072 (262144 bytes) of them for "
+     "layer a; tiny has 4096; no configuration has more than 65536"),
 ])
 def test_what_does_not_fit(layers, shape, config, message):
     refuses(message, layers, shape, config)

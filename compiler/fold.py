@@ -73,10 +73,13 @@ class Fold:
     -------
     layer : ConvLayer
         As it was.
+    frame_shape : (int, int, int)
+        (C, H, W) of a frame, before it is folded.
     rows, columns : _Axis
     """
 
     layer: ConvLayer
+    frame_shape: tuple[int, int, int]
     rows: _Axis
     columns: _Axis
 
@@ -144,7 +147,7 @@ def folds_of(network: Network, config, batch) -> Iterator[Fold | None]:
     blocks = -(-len(layer.weight) // config.columns)
     kernel = layer.weight.shape[2:]
     for window in product(*(range(1, size + 1) for size in kernel)):
-        fold = _fold(layer, window, network.input_shape[1:], out_size)
+        fold = _fold(layer, window, network.input_shape, out_size)
         if fold is None:
             continue
         channels, height, width = fold.input_shape
@@ -160,11 +163,11 @@ def folds_of(network: Network, config, batch) -> Iterator[Fold | None]:
             yield fold
 
 
-def _fold(layer, window, size, out_size):
+def _fold(layer, window, shape, out_size):
     top, left, bottom, right = layer.padding
     axes = [_Axis.of(taps, kernel, stride, dilation, padding, before, after)
             for taps, kernel, stride, dilation, padding, before, after in zip(
                 window, layer.weight.shape[2:], layer.stride, layer.dilation,
-                ((top, bottom), (left, right)), size, out_size, strict=True)]
+                ((top, bottom), (left, right)), shape[1:], out_size, strict=True)]
     rows, columns = axes
-    return Fold(layer, rows, columns) if rows and columns else None
+    return Fold(layer, shape, rows, columns) if rows and columns else None

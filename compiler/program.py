@@ -7,6 +7,7 @@ import numpy as np
 from compiler.fold import Fold
 from compiler.layout import Region
 from compiler.plan import plan_network
+from golden.base import code_type
 from golden.checks import integer
 from golden.network import Network
 from hdl.config import Configuration
@@ -69,14 +70,23 @@ class Program:
         """Words that go in, uint8 (words, channels), for frames of codes (N, C, H, W).
 
         There may be fewer frames than the engine takes together: zeros fill them up.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If their type, number or shape is wrong.
         """
+        wanted = code_type(self.network.input_unsigned)
+        if codes.dtype != wanted:
+            raise TypeError(f"Frames must be {np.dtype(wanted)}, not {codes.dtype}")
         if not 1 <= len(codes) <= self.batch:
             raise ValueError(f"There must be 1 to {self.batch} frames, not {len(codes)}")
+        region = self.regions[self.network.input]
+        shape = region.shape if self.fold is None else self.fold.frame_shape
+        if codes.shape[1:] != shape:
+            raise ValueError(f"Frames must have shape {shape}, not {codes.shape[1:]}")
         if self.fold is not None:
             codes = self.fold.fold(codes)
-        region = self.regions[self.network.input]
-        if codes.shape[1:] != region.shape:
-            raise ValueError(f"Frames must have shape {region.shape}, not {codes.shape[1:]}")
         channels, height, width = region.shape
         packed = np.zeros((self.batch, height, width, region.words * self.config.channels),
                           np.uint8)

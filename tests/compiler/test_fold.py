@@ -24,7 +24,7 @@ def all_folds(layer, shape):
     out_size = layer.output_shape((1, *shape))[2:]
     windows = product(*(range(1, size + 1) for size in layer.weight.shape[2:]))
     return {window: fold for window in windows
-            if (fold := _fold(layer, window, shape[1:], out_size)) is not None}
+            if (fold := _fold(layer, window, shape, out_size)) is not None}
 
 
 def random_layer(rng):
@@ -93,6 +93,9 @@ def test_what_pays_most_is_folded(shape, stride, window, taps):
         assert program.network.input_shape == (shape[1], 9, 9)
         return
     assert program.fold.layer is layer
+    assert program.input_words == len(program.pack(np.zeros((1, shape[1], 9, 9), np.int8)))
+    with pytest.raises(ValueError, match="^Frames must have shape"):
+        program.pack(np.zeros((1, shape[1], 10, 10), np.int8))
     assert (program.fold.rows.window, program.fold.columns.window) == window
     folded = program.network.nodes[0].layer
     assert folded.weight.shape == (16, shape[1] * window[0] * window[1], *taps)

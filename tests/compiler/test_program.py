@@ -200,6 +200,8 @@ def test_batches_go_in_together():
         [[12, 13, 14, 15], [16, 17, 18, 19], [0, 0, 0, 0]]]
     fields = program.instructions[1]
     assert (fields["frames"], fields["pixels"], fields["tiles"]) == (2, 2, 0)
+    with pytest.raises(TypeError, match="^Frames must be int8, not uint8$"):
+        program.pack(frames[:1].view(np.uint8))
     with pytest.raises(ValueError, match=re.escape("There must be 1 to 3 frames, not 4")):
         program.pack(frames[:4])
     with pytest.raises(ValueError, match=re.escape(

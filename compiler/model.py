@@ -1,9 +1,11 @@
 """What a model reader returns."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from golden.network import Network
+from golden.quantisation import Quantisation
 
 __all__ = ["Dequantise", "Model", "Port"]
 
@@ -71,17 +73,16 @@ class Model:
     """
 
     file: str
-    network: Any
+    network: Network
     input: Port
     output: Port
     host: tuple = ()
 
     def encode(self, x):
-        r"""Turn the user's frames into input codes of the network.
+        """Turn the user's frames into input codes of the network.
 
-        Reals are quantised, in float32, with the rounding of the port:
-
-        .. math:: q = \operatorname{clamp}(\operatorname{round}(x / s) + z, low, high)
+        Reals are quantised by :meth:`golden.quantisation.Quantisation.quantise`, with the rounding
+        of the port.
 
         Parameters
         ----------
@@ -107,7 +108,10 @@ class Model:
             sizes = ", ".join(map(str, ("N", *port.shape)))
             raise ValueError(f"Input {port.name!r} must have shape ({sizes}), not {x.shape}")
         if port.dtype is np.float32:
-            x = _quantised(x, port, np.uint8 if self.network.input_unsigned else np.int8)
+            if not np.all(np.isfinite(x)):
+                raise ValueError(f"Input {port.name!r} must be finite")
+            codes = Quantisation(port.scale, port.zero_point, self.network.input_unsigned)
+            x = codes.quantise(x, rounding=port.rounding)
         channels, height, width = self.network.input_shape
         if port.channels_last:
             x = x.reshape(len(x), height, width, channels).transpose(0, 3, 1, 2)
@@ -137,16 +141,3 @@ class Model:
     def run(self, x):
         """Return the model's results for the user's frames ``x``, computed by golden."""
         return self.decode(self.network(self.encode(x)))
-
-
-def _quantised(x, port, dtype):
-    if not np.all(np.isfinite(x)):
-        raise ValueError(f"Input {port.name!r} must be finite")
-    limits = np.iinfo(dtype)
-    with np.errstate(over="ignore"):
-        steps = (x.astype(np.float32) / np.float32(port.scale)).astype(np.float64)
-    if port.rounding == "half_even":
-        steps = np.rint(steps)
-    else:
-        steps = np.trunc(steps + np.copysign(0.5, steps))  # Exact: a float64 has bits to spare.
-    return np.clip(steps + port.zero_point, limits.min, limits.max).astype(dtype)

@@ -4,7 +4,7 @@ from math import prod
 
 import numpy as np
 
-from compiler.errors import quoted
+from compiler.errors import ModelError, quoted
 from compiler.tflite_node import operator
 from compiler.tflite_scale import float_rounding_multiplier
 from compiler.tflite_values import Extent, natural
@@ -163,24 +163,26 @@ def _layer(node, value, weight, scales, rounding, **geometry):
         with np.errstate(over="ignore", under="ignore"):
             products = products.astype(np.float32).astype(np.float64)
     quotients = products / output.scale
+    bounds = node.bounds(output)
     try:
         multiplier, shift = quantise_multiplier(quotients, rounding=rounding)
+        if rounding == "tflite":
+            # A multiplier of 1 or more makes TFLite shift the accumulator left first.
+            bits = np.where(multiplier == 0, 31, np.minimum(shift, 31))
+        else:
+            # In floating point, the product is what has to fit.
+            bits = np.minimum(31 - np.ceil(np.log2(quotients)), 31).astype(np.int64)
+        _check_accumulator(node, least, greatest, bits)
+        if rounding == "half_up":
+            low, high = code_limits(output.dtype)
+            multiplier, shift = float_rounding_multiplier(
+                quotients, least, greatest, low=bounds.get("low", low) - output.zero_point,
+                high=bounds.get("high", high) - output.zero_point)
+    except ModelError:
+        raise
     except ValueError as error:
         raise node.fault(f"scales of input, weights and output: {error}",
                          "calibrate again") from error
-    if rounding == "tflite":
-        # A multiplier of 1 or more makes TFLite shift the accumulator left first.
-        bits = np.where(multiplier == 0, 31, np.minimum(shift, 31))
-    else:
-        # In floating point, the product is what has to fit.
-        bits = np.minimum(31 - np.ceil(np.log2(quotients)), 31).astype(np.int64)
-    _check_accumulator(node, least, greatest, bits)
-    bounds = node.bounds(output)
-    if rounding == "half_up":
-        limits = np.iinfo(output.dtype)
-        multiplier, shift = float_rounding_multiplier(
-            quotients, least, greatest, low=bounds.get("low", limits.min) - output.zero_point,
-            high=bounds.get("high", limits.max) - output.zero_point)
     return ConvLayer(
         name=node.layer_name, weight=weight, bias=bias, multiplier=multiplier, shift=shift,
         rounding=rounding, input_zero_point=source.zero_point, input_unsigned=source.unsigned,

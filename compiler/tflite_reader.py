@@ -52,7 +52,8 @@ class Graph:
         return f"{tensor.name}#{tensor.index}"
 
     def open(self):
-        """Make the `Value` of the model's input."""
+        """Make the `Value` of the model's input, and see that there is one output."""
+        _end(self.file, "output")
         place, tensor = _end(self.file, "input")
         if tensor.data is not None:
             raise place.fault("it is a constant", "convert the model again: the file is damaged")

@@ -7,7 +7,7 @@ from golden.requant import MULTIPLIER, quantise_multiplier, requantise
 __all__ = ["float_rounding_multiplier", "rounded_product"]
 
 # How far from the nearest one to look for a multiplier: above first, for that decides ties.
-_OFFSETS = (1, 0, 2, -1, 3, -2, 4, -3)
+_OFFSETS = (1, 0, 2, -1, 3, -2, 4, -3, 5, -4)
 
 
 def rounded_product(acc, scale):
@@ -31,9 +31,8 @@ def float_rounding_multiplier(scale, least, greatest, *, low, high):
     everywhere is taken. One slightly above makes the products slightly larger in magnitude, which
     decides ties as the kernel does.
 
-    Where none agrees everywhere, the one with the fewest differences is taken; those are of one
-    step, at accumulators whose product is within :math:`2^{-29} |acc \cdot scale|` of a tie. It
-    takes accumulators of many millions within the range of the codes to get there.
+    Up to some 2^22 for the range of the codes there always was one that agrees; by 2^26, which
+    takes thousands of products all near their greatest, every fifth scale has none.
 
     Parameters
     ----------
@@ -47,6 +46,11 @@ def float_rounding_multiplier(scale, least, greatest, *, low, high):
     Returns
     -------
     (multiplier, shift) : arrays of int64, shape (C,)
+
+    Raises
+    ------
+    ValueError
+        If a scale is too large for any multiplier, or no multiplier of 31 bits agrees everywhere.
     """
     # Per tensor, one multiplier serves all channels.
     scale, channel = np.unique(scale, return_inverse=True)
@@ -58,17 +62,18 @@ def float_rounding_multiplier(scale, least, greatest, *, low, high):
     first = _first_at_least(steps, scale, least, greatest)
     points = np.clip(np.concatenate([first - 1, first], axis=1), least, greatest)
     expected = np.clip(rounded_product(points, scale), low, high)
-    chosen, fewest = multiplier.copy(), np.full(len(multiplier), expected.shape[1] + 1)
+    chosen, open_ = multiplier.copy(), np.ones(len(multiplier), bool)
     for offset in _OFFSETS:
         # A scale too small for any multiplier gives nothing but zeros.
         trial = np.where(multiplier > 0, np.minimum(multiplier + offset, MULTIPLIER[1]), 0)
         made = requantise(points, trial, shift, rounding="half_up", low=low, high=high, axis=0)
-        wrong = np.count_nonzero(made != expected, axis=1)
-        chosen = np.where(wrong < fewest, trial, chosen)
-        fewest = np.minimum(wrong, fewest)
-        if not fewest.any():
-            break
-    return chosen[channel], shift[channel]
+        agrees = open_ & np.all(made == expected, axis=1)
+        chosen, open_ = np.where(agrees, trial, chosen), open_ & ~agrees
+        if not open_.any():
+            return chosen[channel], shift[channel]
+    wrong = int(np.argmax(open_[channel]))
+    raise ValueError(f"no multiplier of 31 bits rounds as scale {scale[channel[wrong], 0]:.6g} of "
+                     f"channel {wrong} for every accumulator")
 
 
 def _first_at_least(steps, scale, least, greatest):

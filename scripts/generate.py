@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 from hdl.top import CONTROLS
 from hdl.verilog import emit
@@ -11,7 +13,8 @@ from scripts.files import publishing
 from scripts.lint import lint
 from scripts.registers import c_header
 
-__all__ = ["HEADER", "TOP", "engine", "generate", "manifest", "ports_of", "verilog_of"]
+__all__ = ["HEADER", "TOP", "engine", "generate", "linted", "manifest", "ports_of", "verilog_of",
+           "write_engine", "write_manifest"]
 
 
 #: Top module of generated Verilog.
@@ -69,13 +72,32 @@ def generate(component, config, directory):
     OSError
         If ``directory`` cannot be written.
     """
+    verilog = linted(component, config)
     with publishing(directory) as staging:
-        verilog = verilog_of(component)
-        contents = manifest(config, verilog)
-        path = staging / contents["verilog"]
+        contents = write_engine(verilog, config, staging)
+        write_manifest(contents, staging)
+    return contents
+
+
+def linted(component, config):
+    """Return the Verilog of ``component``, made for ``config``, in which lint finds no fault."""
+    verilog = verilog_of(component)
+    with tempfile.TemporaryDirectory(prefix="celosia-") as folder:
+        path = Path(folder, f"{config.name}.v")
         path.write_text(verilog, encoding="utf-8")
         lint(path, top=TOP)
-        (staging / HEADER).write_text(c_header(), encoding="utf-8")
-        (staging / "manifest.json").write_text(json.dumps(contents, indent=2) + "\n",
-                                               encoding="utf-8")
+    return verilog
+
+
+def write_engine(verilog, config, staging):
+    """Write Verilog and C header to the folder ``staging``; return what a manifest says of them."""
+    contents = manifest(config, verilog)
+    (staging / contents["verilog"]).write_text(verilog, encoding="utf-8")
+    (staging / HEADER).write_text(c_header(), encoding="utf-8")
     return contents
+
+
+def write_manifest(contents, staging):
+    """Write ``manifest.json`` to the folder ``staging``."""
+    (staging / "manifest.json").write_text(json.dumps(contents, indent=2) + "\n",
+                                           encoding="utf-8")

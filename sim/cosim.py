@@ -14,6 +14,7 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from hdl.verilog import emit
+from sim.generated import kept
 from sim.harness import STREAM_FILES, FileHarness, stream_ports
 from sim.verilator import environment
 
@@ -37,12 +38,16 @@ class Simulation:
     ----------
     component : :class:`amaranth.lib.wiring.Component`
         Its members are streams.
+    key : value that JSON can hold, optional
+        What decides, beside the sources, what the component is: with it the Verilog is generated
+        once for all (:func:`sim.generated.kept`).
     """
 
-    def __init__(self, component):
+    def __init__(self, component, *, key=None):
         self.inputs = stream_ports(component, In)
         self.outputs = stream_ports(component, Out)
-        self.verilog = emit(FileHarness(component))
+        self.verilog = (emit(FileHarness(component)) if key is None
+                        else kept(key, lambda: emit(FileHarness(component))))
 
     def build(self):
         """Compile, unless that has been done before; return the directory of the simulator."""

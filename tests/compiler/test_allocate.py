@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.allocate import Buffer, allocate, live_words, room
+
+DRAWN = settings(deadline=None, print_blob=True)
 
 
 @st.composite
@@ -30,6 +32,7 @@ def occupied(buffers, places, steps):
     return memory
 
 
+@DRAWN
 @given(buffers(spans=2), st.integers(0, 60))
 def test_nothing_overlaps_what_is_live(drawn, spare):
     capacity = room(drawn) + spare
@@ -40,6 +43,7 @@ def test_nothing_overlaps_what_is_live(drawn, spare):
     assert allocate(drawn, room(drawn) - 1) is None
 
 
+@DRAWN
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=30))
 def test_chains_take_no_more_than_is_live(sizes):
     """Each tensor is made in one step and read in the next."""
@@ -47,6 +51,7 @@ def test_chains_take_no_more_than_is_live(sizes):
     assert room(chain) == max(live_words(chain))
 
 
+@DRAWN
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 9))
 def test_residual_blocks_take_no_more_than_is_live(sizes, kept):
     """Beside a chain inside, what is to be added stays."""

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.fold import Fold, _fold, folds_of
@@ -13,6 +13,8 @@ from compiler.program import compile_network
 from golden.network import Network
 from hdl.config import Configuration
 from tests.compiler.layers import LARGE, ODD, conv
+
+DRAWN = settings(deadline=None, print_blob=True)
 
 #: 8x16, so that no layer of a test is bound by its lanes.
 WIDE = Configuration(name="wide", device="any", rows=8, columns=16, lanes=16, channels=8,
@@ -36,6 +38,7 @@ def random_layer(rng):
                 input_zero_point=int(rng.integers(-128, 128)))
 
 
+@DRAWN
 @given(st.integers(0, 2**32 - 1))
 def test_every_fold_computes_the_same(seed):
     rng = np.random.default_rng(seed)

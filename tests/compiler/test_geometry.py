@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.geometry import check_fields, dense_walk, walk
 from compiler.layout import Layout, Region
 from sim.machine import read_addresses
 from tests.compiler.layers import ODD
+
+DRAWN = settings(deadline=None, print_blob=True)
 
 FIELDS = ("base", "block_step", "frame_step", "y_step", "x_step", "tap_y_step", "tap_x_step",
           "frames", "out_height", "out_width", "kernel_height", "kernel_width", "tap_words",
@@ -34,6 +36,7 @@ def words_of(where):
             + word).ravel().tolist()
 
 
+@DRAWN
 @given(st.integers(1, 5), st.integers(0, 3), st.integers(1, 3), st.integers(1, 5),
        st.integers(1, 5), st.integers(0, 99))
 def test_dense_walks_take_every_word(words, gap, frames, height, width, base):

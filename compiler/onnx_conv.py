@@ -1,11 +1,8 @@
 """Convolutions: QLinearConv, Conv between DequantizeLinear and QuantizeLinear, ConvInteger."""
 
-import math
-
 import numpy as np
 from onnx import TensorProto
 
-from compiler.onnx_network import MAX_ELEMENTS
 from compiler.onnx_node import INT, operator
 from compiler.onnx_sums import Sums
 from compiler.onnx_values import Layout
@@ -74,13 +71,9 @@ def _sums(node, codes, zero_point, weight, **fields):
     """The `Sums` of a convolution of a feature map."""
     shape = node.network.map_shape(node, codes)
     group = _check_group(node, weight.shape, shape[0])
-    window = read_window(node, shape[1:], kernel=weight.shape[2:])
-    size = len(weight), *window.size
-    if max(math.prod(shape), math.prod(size)) > MAX_ELEMENTS:
-        raise node.fault(f"feature maps of {shape} and {size} are too large",
-                         f"keep each to {MAX_ELEMENTS} elements")
-    return Sums(node=node, layout=Layout(size), source=codes, zero_point=zero_point,
-                weight=weight, window=window, group=group, **fields,
+    window = read_window(node, shape, kernel=weight.shape[2:])
+    return Sums(node=node, layout=Layout((len(weight), *window.size)), source=codes,
+                zero_point=zero_point, weight=weight, window=window, group=group, **fields,
                 **node.reader.sums_fields(len(weight)))
 
 

@@ -43,9 +43,8 @@ class Total(Deferred):
                              **self.bounds(quantisation))
         except ValueError as error:
             raise self.node.fault(str(error), "calibrate again") from error
-        sources = self.first.codes.tensor, self.second.codes.tensor
-        return self.node.network.add(self.node, layer, sources, output, layout=self.layout,
-                                     quantisation=quantisation)
+        return self.node.network.add(self.node, layer, (self.first.codes, self.second.codes),
+                                     output, layout=self.layout, quantisation=quantisation)
 
 
 def total(node, first, second, **fields):
@@ -57,7 +56,8 @@ def total(node, first, second, **fields):
     if not node.network.same_place(first.codes, second.codes):
         raise node.fault("the elements of its operands lie in different orders",
                          "remove the Reshape or Transpose before it")
-    return Total(node=node, layout=first.layout, first=first, second=second, **fields)
+    return Total(node=node, layout=node.network.placed(first.codes), first=first, second=second,
+                 **fields)
 
 
 @operator("Add", "A B", mapped=f"{SUM}; with a constant, a bias",
@@ -117,7 +117,8 @@ def _clipped(node, name, low, high):
         low, high = (int(min(max(bound, limits.min), limits.max)) for bound in (low, high))
         same = Quantisation(1.0, 0, value.unsigned)
         layer = onnx_requantise(node.layer_name(), same, same, low=low, high=high)
-        return node.network.add(node, layer, (value.tensor,), node.output, layout=value.layout,
+        return node.network.add(node, layer, (value,), node.output,
+                                layout=node.network.placed(value),
                                 quantisation=node.network.quantisation(value.tensor))
     if isinstance(value, Deferred) and not getattr(value, "integer", False):
         return value.clipped(low, high)

@@ -20,7 +20,7 @@ from golden.quantisation import Quantisation
 __all__ = ["Lookup", "Quantise", "Rearrange", "Softmax", "hosted"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rearrange:
     """Elements of every frame in another order and with other sizes.
 
@@ -28,7 +28,7 @@ class Rearrange:
     -------
     shape : tuple of ints
         Of one frame.
-    order : tuple of ints, or None
+    order : array of ints, or None
         Index in row-major order of the element that comes at each place; None keeps the order.
     """
 
@@ -42,7 +42,7 @@ class Rearrange:
         return flat.reshape(len(values), *self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lookup:
     """A float32 real for every code.
 

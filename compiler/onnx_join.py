@@ -103,15 +103,14 @@ def pad(node):
 
 def _concatenated(node, parts, output, layout, **fields):
     """The codes of several tensors, all of one height and width, as one tensor."""
-    sources = [codes.tensor for codes in parts]
     for codes in parts:
         node.network.order(codes)  # So that the model's input has a shape.
-    sizes = {node.network.shapes[name][1:] for name in sources}
+    sizes = {node.network.shapes[codes.tensor][1:] for codes in parts}
     if len(sizes) > 1:
         raise node.fault(f"its inputs are maps of {len(sizes)} different sizes",
                          "concatenate along channels only")
-    layer = ConcatLayer(name=node.layer_name(), inputs=len(sources), unsigned=parts[0].unsigned)
-    return node.network.add(node, layer, sources, output, layout=layout, **fields)
+    layer = ConcatLayer(name=node.layer_name(), inputs=len(parts), unsigned=parts[0].unsigned)
+    return node.network.add(node, layer, parts, output, layout=layout, **fields)
 
 
 def _joined_layout(node, parts):
@@ -160,7 +159,7 @@ def _padded(node, codes, sides, code, quantisation, *, provisional):
         raise node.fault(f"its padding {list(sides)} is too large", "pad less")
     layer = PoolLayer(name=node.layer_name(), kind="max", kernel=(1, 1), padding=sides,
                       pad_code=code, input_unsigned=codes.unsigned, output_unsigned=codes.unsigned)
-    return node.network.add(node, layer, (codes.tensor,), node.output, quantisation=quantisation,
+    return node.network.add(node, layer, (codes,), node.output, quantisation=quantisation,
                             provisional=provisional)
 
 

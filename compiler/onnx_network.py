@@ -91,7 +91,7 @@ class NetworkBuilder:
     def order(self, codes):
         """Order of the elements of ``codes`` within its tensor (C, H, W): see `Layout.order`."""
         if self._undecided(codes):
-            self._decide(None, Layout(self._default_shape()))
+            self._decide_by_default(codes.layout)
         order = codes.layout.order
         if codes.tensor != self.input or not self.channels_last:
             return order
@@ -100,10 +100,14 @@ class NetworkBuilder:
         moved = moved.transpose(1, 2, 0).reshape(-1)
         return in_order(codes.layout.shape, moved if order is None else moved[order]).order
 
+    def placed(self, codes):
+        """`Layout` of ``codes`` within its tensor, whatever that is."""
+        return Layout(codes.layout.shape, self.order(codes))
+
     def same_place(self, first, second):
         """Whether two values' elements lie at the same places of tensors of the same shape."""
-        orders = [Layout(codes.layout.shape, self.order(codes)) for codes in (first, second)]
-        return (first.layout.shape == second.layout.shape and orders[0].same_order(orders[1])
+        places = [self.placed(codes) for codes in (first, second)]
+        return (places[0] == places[1] and places[0].same_order(places[1])
                 and self.shapes[first.tensor] == self.shapes[second.tensor])
 
     def _undecided(self, codes):
@@ -112,22 +116,28 @@ class NetworkBuilder:
     def _decide(self, node, layout):
         """Give the input's tensor the shape in which its first reader sees it."""
         if layout.order is not None:
-            last = len(self.frame) == 3 and layout.same_order(
-                Layout(self.frame).transposed((2, 0, 1)))
-            if not last:
+            if not self._is_channels_last(layout):
                 raise node.fault("the model's input is reordered before it, and not from "
                                  "(N, H, W, C) to (N, C, H, W)", "export the model again with "
                                  "its input in one of these layouts")
             self.channels_last = True
         self.shapes[self.input] = tuple(layout.shape)
 
-    def _default_shape(self):
-        """For an input that nobody reads as a feature map: its own, with axes of 1."""
+    def _is_channels_last(self, layout):
+        return len(self.frame) == 3 and layout.same_order(
+            Layout(self.frame).transposed((2, 0, 1)))
+
+    def _decide_by_default(self, layout):
+        """For an input whose first reader takes any shape: that in which it sees it if it may be a
+        feature map, else the input's own, with axes of 1."""
+        if len(layout.shape) == 3 and (layout.order is None or self._is_channels_last(layout)):
+            self._decide(None, layout)
+            return
         if not 1 <= len(self.frame) <= 3:
             raise self.place.fault(f"it has shape {shape_text(self.frame)}",
                                    "export with one to three axes beside the batch")
-        channels = (self.frame + (1, 1)) if len(self.frame) == 1 else self.frame
-        return channels if len(channels) == 3 else (1, *channels)
+        shape = (*self.frame, 1, 1) if len(self.frame) == 1 else self.frame
+        self._decide(None, Layout(shape if len(shape) == 3 else (1, *shape)))
 
     # Layers
 
@@ -140,18 +150,21 @@ class NetworkBuilder:
         node : Node
             Where to report faults.
         layer : golden layer
-        sources : tuple of str
-            Tensors that it reads.
+        sources : sequence of Codes
+            What it reads, as it lies.
         output : str
             Tensor that it makes.
         layout : Layout, or None
-            Of the result; by default the tensor's own shape.
+            Of the result within its tensor; by default the tensor's own shape.
         quantisation : Quantisation, or None
             What the result stands for.
         provisional : bool
             Whether the name is a float value's, so that codes may give a better one.
         """
-        shape = tuple(layer.output_shape(*((1, *self.shapes[name]) for name in sources)))[1:]
+        for codes in sources:
+            self.order(codes)  # So that the input has a shape.
+        names = tuple(codes.tensor for codes in sources)
+        shape = tuple(layer.output_shape(*((1, *self.shapes[name]) for name in names)))[1:]
         if math.prod(shape) > MAX_ELEMENTS:
             raise node.fault(f"its output of {math.prod(shape)} elements is too large",
                              f"keep feature maps to {MAX_ELEMENTS} elements")
@@ -161,7 +174,7 @@ class NetworkBuilder:
             self.learn(output, quantisation)
         if provisional:
             self._provisional.add(output)
-        self._steps.append((layer, tuple(sources), output))
+        self._steps.append((layer, names, output))
         node.layers.append(layer.name)
         return Codes(output, layout or Layout(shape), self.unsigned[output])
 

@@ -222,10 +222,14 @@ class Node:
 
     def quantisation(self, scale, zero_point):
         """`Quantisation` of a tensor from the names of two inputs; no zero point is uint8's 0."""
+        step = float(self.scales(scale)[0])
+        if step * 256 > float(np.finfo(np.float32).max):
+            raise self.fault(f"input '{scale}' is {step}: codes are beyond float32",
+                             "calibrate again")
         if not self.given(zero_point):
-            return Quantisation(float(self.scales(scale)[0]), 0, unsigned=True)
+            return Quantisation(step, 0, unsigned=True)
         code = self.vector(zero_point, 1, TensorProto.INT8, TensorProto.UINT8)[0]
-        return Quantisation(float(self.scales(scale)[0]), int(code), code.dtype == np.uint8)
+        return Quantisation(step, int(code), code.dtype == np.uint8)
 
     def quantised(self, name, scale, zero_point):
         """Input ``name``, codes, and their `Quantisation` from two more inputs."""

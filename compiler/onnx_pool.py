@@ -55,7 +55,7 @@ class Average(Deferred):
         if self.fused:
             layer = _with_even_codes(layer, self.taps * Fraction(quantisation.scale)
                                      / Fraction(self.quantisation.scale))
-        return self.node.network.add(self.node, layer, (self.source.tensor,), output,
+        return self.node.network.add(self.node, layer, (self.source,), output,
                                      layout=self.layout, quantisation=quantisation)
 
 
@@ -156,8 +156,8 @@ def reduce_mean(node):
 
 def _map_window(node, codes):
     """A node's window, and the height and width that it slides over."""
-    size = node.network.map_shape(node, codes)[1:]
-    window = read_window(node, size)
+    shape = node.network.map_shape(node, codes)
+    window, size = read_window(node, shape), shape[1:]
     for side, (pad, taps) in enumerate(zip(window.padding, window.kernel * 2, strict=True)):
         # As ONNX Runtime has it: there would be windows of nothing but padding.
         if pad - window.beyond[side % 2] * (side > 1) >= taps:
@@ -171,7 +171,7 @@ def _maximum(node, codes, window, quantisation=None):
     layer = PoolLayer(name=node.layer_name(), kind="max", kernel=window.kernel, **window.fields(),
                       input_unsigned=codes.unsigned, output_unsigned=codes.unsigned)
     known = quantisation or node.network.quantisation(codes.tensor)
-    return node.network.add(node, layer, (codes.tensor,), node.output, quantisation=known,
+    return node.network.add(node, layer, (codes,), node.output, quantisation=known,
                             provisional=quantisation is not None)
 
 

@@ -1,6 +1,5 @@
 """QuantizeLinear and DequantizeLinear: where reals become codes, and codes reals."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +86,7 @@ def quantise(node, value, quantisation, output):
             known[quantisation] = value.codes
         else:
             known[quantisation] = requantise(node, value, quantisation, output)
-    return replace(known[quantisation], layout=value.layout)
+    return known[quantisation]
 
 
 def requantise(node, value, quantisation, output):
@@ -95,8 +94,8 @@ def requantise(node, value, quantisation, output):
     source = value.quantisation or Quantisation(1.0, 0, value.codes.unsigned)
     layer = onnx_requantise(node.layer_name(), source, quantisation,
                             function=lambda _: value.table)
-    return node.network.add(node, layer, (value.codes.tensor,), output, layout=value.layout,
-                            quantisation=quantisation)
+    return node.network.add(node, layer, (value.codes,), output,
+                            layout=node.network.placed(value.codes), quantisation=quantisation)
 
 
 def _check_type(node, made):
@@ -114,7 +113,7 @@ def _constant_scales(node, shape, *types):
     """
     names = node.operator.inputs
     axis = None
-    if node.value(names[1]).shape not in ((), (1,)):
+    if node.constant(names[1], TensorProto.FLOAT).shape not in ((), (1,)):
         axis = node.integer("axis", 1)
         if not -len(shape) <= axis < len(shape):
             raise node.fault(f"attribute 'axis' = {axis} is not an axis of shape {shape}",

@@ -20,7 +20,7 @@ import compiler.onnx_quantise
 from compiler.errors import ModelError, quoted
 from compiler.model import Dequantise, Model, Port
 from compiler.onnx_file import read_graph, run_checker
-from compiler.onnx_host import Rearrange, hosted
+from compiler.onnx_host import hosted
 from compiler.onnx_network import MAX_ELEMENTS, NetworkBuilder
 from compiler.onnx_node import Node
 from compiler.onnx_quantise import quantise
@@ -387,7 +387,7 @@ def _port(port, shape, quantisation, *, channels_last):
 def _needed(final, quantisation):
     """The host's steps without what `Model.decode` does by itself."""
     first, *steps = final.steps
-    if first != Rearrange(final.shape):
+    if first.order is not None or first.shape != final.shape:
         return final.steps
     if steps == [Dequantise(quantisation.scale, quantisation.zero_point)]:
         return ()

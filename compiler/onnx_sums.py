@@ -97,7 +97,7 @@ class Sums(Deferred):
             input_zero_point=self.zero_point, input_unsigned=self.source.unsigned,
             output_zero_point=quantisation.zero_point, output_unsigned=quantisation.unsigned,
             **self.bounds(quantisation))
-        return self.node.network.add(self.node, layer, (self.source.tensor,), output,
+        return self.node.network.add(self.node, layer, (self.source,), output,
                                      layout=self.layout, quantisation=quantisation)
 
     def _exact(self, quantisation):

@@ -1,10 +1,12 @@
 """Kernels that slide over feature maps: the attributes of convolution and pooling."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from compiler.onnx_network import MAX_ELEMENTS
 from compiler.onnx_node import INT, INTS, STRING
 
 __all__ = ["AUTO_PADS", "WINDOW", "Window", "read_window"]
@@ -71,13 +73,13 @@ class Window:
         return taps
 
 
-def read_window(node, size, *, kernel=None):
-    """Read a node's `Window` over an input of height and width ``size``.
+def read_window(node, shape, *, kernel=None):
+    """Read a node's `Window` over an input of channels, height and width ``shape``.
 
     Parameters
     ----------
     node : Node
-    size : (int, int)
+    shape : (int, int, int)
     kernel : (int, int), or None
         Of the weights; None where the attribute ``kernel_shape`` says it.
 
@@ -94,15 +96,19 @@ def read_window(node, size, *, kernel=None):
     if kernel is not None and told != kernel:
         raise node.fault(f"attribute 'kernel_shape' = {list(told)} is not the weights' "
                          f"{list(kernel)}", "make them agree")
+    size = shape[1:]
     padding = _padding(node, size, told, stride, dilation)
+    around = [size[axis] + padding[axis] + padding[axis + 2] for axis in (0, 1)]
+    if math.prod((shape[0], *around)) > MAX_ELEMENTS:
+        raise node.fault(f"its padded input of shape {(shape[0], *around)} is too large",
+                         f"keep feature maps to {MAX_ELEMENTS} elements")
     result, beyond = [], []
     for axis in (0, 1):
         extent = (told[axis] - 1) * dilation[axis] + 1
-        padded = size[axis] + padding[axis] + padding[axis + 2]
-        if padded < extent:
-            raise node.fault(f"the kernel spans {extent} elements of {padded}",
+        if around[axis] < extent:
+            raise node.fault(f"the kernel spans {extent} elements of {around[axis]}",
                              "reduce kernel or dilation, or pad more")
-        count, rest = divmod(padded - extent, stride[axis])
+        count, rest = divmod(around[axis] - extent, stride[axis])
         # A window that would begin in the padding behind the map is left out.
         more = (node.flag("ceil_mode") and rest > 0
                 and (count + 1) * stride[axis] < size[axis] + padding[axis])

@@ -88,8 +88,8 @@ CASES = {
         "node 'first' (QLinearConv): the kernel spans 7 elements of 5; reduce kernel or "
         "dilation, or pad more"),
     "huge pads": (attributes(pads=[2**40, 0, 0, 0]),
-        "node 'first' (QLinearConv): feature maps of (4, 5, 5) and (6, 1099511627779, 3) are "
-        "too large; keep each to 268435456 elements"),
+        "node 'first' (QLinearConv): its padded input of shape (4, 1099511627781, 5) is too large; "
+        "keep feature maps to 268435456 elements"),
     "missing": (lambda m: m.graph.initializer.remove(constant(m, "first_w_scale")),
         "node 'first' (QLinearConv): nothing makes its input 'first_w_scale'; connect it, or add "
         "the initialiser"),

@@ -219,7 +219,7 @@ class Reader:
     def remedy(self, domain, operator):
         """What to do about an operator that is not supported."""
         remedy = _REMEDIES.get(operator) if not domain else None
-        return remedy or "export with the operators that the documentation lists"
+        return remedy or "export with operators that docs/support.md lists"
 
     # The end
 
@@ -284,7 +284,7 @@ class _Entry:
         return Row(self.title, self.operator, mapped, reason, layers)
 
 
-def read_onnx(path, calibration=None):
+def read_onnx(path):
     """Read a quantised model; see :func:`survey_onnx`.
 
     Returns
@@ -297,13 +297,13 @@ def read_onnx(path, calibration=None):
         If the file cannot be read, is damaged, or asks for something not supported; of several
         faults, the first one.
     """
-    found = survey_onnx(path, calibration)
+    found = survey_onnx(path)
     if found.model is None:
         raise found.faults[0]
     return found.model
 
 
-def survey_onnx(path, calibration=None):
+def survey_onnx(path):
     """Read an ONNX model, and say of every node what becomes of it.
 
     The graph has one input and one output, opset 10 or newer, and is quantised: by operators on
@@ -325,8 +325,6 @@ def survey_onnx(path, calibration=None):
     ----------
     path : str or path
         File of at most 512 MiB with all weights inside.
-    calibration : compiler.calibrate.Calibration, or None
-        What quantises a float model.
 
     Returns
     -------
@@ -341,14 +339,18 @@ def survey_onnx(path, calibration=None):
         its nodes is in the survey.
     """
     graph = read_graph(path)
-    found = survey_graph(graph, calibration)
+    found = survey_graph(graph)
     if found.model is not None:
         run_checker(graph)
     return found
 
 
 def survey_graph(graph, calibration=None):
-    """The `Survey` of a `compiler.onnx_file.Graph`; see :func:`survey_onnx`."""
+    """The `Survey` of a `compiler.onnx_file.Graph`.
+
+    ``calibration`` is a `compiler.calibrate.Calibration` for a float model; see
+    :func:`survey_onnx` for others.
+    """
     reader = Reader(graph, calibration)
     entries = [reader.read(proto) for proto in graph.nodes]
     faults = [entry.fault for entry in entries if entry.fault is not None]

@@ -20,8 +20,8 @@ def survey(path, calibration=None):
     path : str or path
         A TFLite or ONNX file. Another name than ``*.tflite`` and ``*.onnx`` leaves it to the
         content.
-    calibration : compiler.calibrate.Calibration, or None
-        What quantises a float ONNX model.
+    calibration : array of float32, shape (N, ...), or None
+        Frames to quantise a float ONNX model by: see :func:`compiler.calibrate.survey_float`.
 
     Returns
     -------
@@ -34,8 +34,11 @@ def survey(path, calibration=None):
     """
     if _format(path) == "ONNX":
         # Slow to import, and half of the models do without.
+        if calibration is not None:
+            from compiler.calibrate import survey_float
+            return survey_float(path, calibration)
         from compiler.onnx_reader import survey_onnx
-        return survey_onnx(path, calibration)
+        return survey_onnx(path)
     if calibration is not None:
         raise Place(Path(path).name).fault("a TFLite model is quantised already",
                                            "calibrate float ONNX models only")

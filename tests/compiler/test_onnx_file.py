@@ -62,8 +62,8 @@ def external(model):
 
 CASES = {
     "operator": (lambda m: setattr(m.graph.node[1], "op_type", "LSTM"),
-        "node 'second' (LSTM): operator is not supported; export with the operators that the "
-        "documentation lists"),
+        "node 'second' (LSTM): operator is not supported; export with operators that "
+        "docs/support.md lists"),
     "dynamic": (lambda m: setattr(m.graph.node[1], "op_type", "DynamicQuantizeLinear"),
         "node 'second' (DynamicQuantizeLinear): operator is not supported; quantise statically: "
         "scales must be known beforehand"),
@@ -72,8 +72,8 @@ CASES = {
         " standard ONNX operators only"),
     "operator of another domain": (
         lambda m: setattr(m.graph.node[1], "domain", "com.microsoft"),
-        "node 'second' (QLinearConv): operator is not supported; export with the operators that "
-        "the documentation lists"),
+        "node 'second' (QLinearConv): operator is not supported; export with operators that "
+        "docs/support.md lists"),
     "overload": (lambda m: setattr(m.graph.node[1], "overload", "a"),
         "node 'second' (QLinearConv): overloads and device configurations are not supported; "
         "export the node without them"),
@@ -167,8 +167,8 @@ CASES = {
         "file, with its weights inside"),
     "control characters": (lambda m: setattr(m.graph.node[1], "op_type", "Evil\n\x1b[31m" + "x" *
         9),
-        "node 'second' (Evil ?[31mxxxxxxxxx): operator is not supported; export with the "
-        "operators that the documentation lists"),
+        "node 'second' (Evil ?[31mxxxxxxxxx): operator is not supported; export with "
+        "operators that docs/support.md lists"),
     "long name": (lambda m: (setattr(m.graph.node[1], "op_type", "Relu"), setattr(m.graph.node[1],
         "name", "n" * 500)),
         "node 'nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…' (Relu): it has 9 "

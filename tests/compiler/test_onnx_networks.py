@@ -322,8 +322,8 @@ def test_every_node_that_does_not_map_is_in_the_survey(save):
     rows = {row.node: row for row in found.rows}
     assert rows["n0"].mapped_to is not None
     assert rows["n2"].mapped_to is not None  # As if the Sigmoid were not there.
-    assert rows["n3"].reason == ("operator is not supported; export with the operators that the "
-                                 "documentation lists")
+    assert rows["n3"].reason == ("operator is not supported; export with operators that "
+        "docs/support.md lists")
     for node, cause in (("n4", "n3"), ("n5", "n3"), ("n6", "n3"), ("n9", "n3")):
         assert rows[node].reason == (f"not looked at: it needs what node '{cause}' makes; mend "
                                      "that one first")

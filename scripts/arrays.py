@@ -10,7 +10,7 @@ from numpy.lib import format as npy
 
 from scripts.console import Refused
 
-__all__ = ["array_bytes", "load_frames"]
+__all__ = ["array_bytes", "load_calibration", "load_frames"]
 
 
 #: The largest file that is read.
@@ -34,10 +34,32 @@ def load_frames(path, port):
     Refused
         If the file cannot be read, is damaged, or holds something else.
     """
+    return _read(path, lambda shape, dtype: _check(path, port, shape, dtype))
+
+
+def load_calibration(path):
+    """Return the float32 frames in the file ``path``, as a float model takes them.
+
+    Raises
+    ------
+    Refused
+        If the file cannot be read, is damaged, or holds something else.
+    """
+    def check(shape, dtype):
+        if dtype.newbyteorder("=") != np.float32:
+            raise Refused(f"{path}: its type is {dtype}, and frames to calibrate with are float32; "
+                          "save x.astype(numpy.float32)")
+        if not shape or shape[0] < 1:
+            raise Refused(f"{path}: it holds no frame; save frames along the first axis")
+    return _read(path, check)
+
+
+def _read(path, check):
+    """The array in an .npy file whose shape and type pass ``check``."""
     try:
         with open(path, "rb") as file:
             shape, dtype, order = _header(path, file)
-            _check(path, port, shape, dtype)
+            check(shape, dtype)
             size = math.prod(shape) * dtype.itemsize
             there = os.fstat(file.fileno()).st_size - file.tell()
             if there != size:
@@ -49,7 +71,7 @@ def load_frames(path, port):
             array = np.frombuffer(file.read(size), dtype).reshape(shape, order=order)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}") from None
-    array = array.astype(port.dtype, copy=False)
+    array = array.astype(dtype.newbyteorder("="), copy=False)
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         frame = int(np.argmin(np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
         raise Refused(f"{path}: frame {frame} holds NaN or infinity; the values must be finite")

@@ -7,8 +7,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["CheckFailed", "Commands", "Refused", "columns", "output", "running"]
+__all__ = ["CheckFailed", "Commands", "Refused", "columns", "output", "printable", "running"]
 
 
 class _OneLine(click.ClickException):
@@ -118,3 +119,10 @@ def columns(*headings, title=None):
         right = heading.startswith(">")
         grid.add_column(heading[right:], justify="right" if right else "left", no_wrap=True)
     return grid
+
+
+def printable(text, most=None):
+    """Return ``text`` from a file of others as it is safe to print, cut to ``most`` characters."""
+    if most is not None and len(text) > most:
+        text = f"{text[:most - 1]}…"
+    return Text("".join(character if character.isprintable() else "?" for character in text))

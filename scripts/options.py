@@ -10,8 +10,8 @@ from hdl.config import load
 from scripts.console import Refused
 from scripts.devices import device_of
 
-__all__ = ["config_option", "directory_option", "model_argument", "refusing", "report_option",
-           "writing"]
+__all__ = ["calibration_option", "config_option", "directory_option", "model_argument",
+           "refusing", "report_option", "writing"]
 
 
 #: Configuration of the commands that take a model, unless another is named.
@@ -60,5 +60,9 @@ directory_option = click.option(
 report_option = click.option(
     "--report", metavar="R.json", type=click.Path(path_type=Path),
     help="Write the figures as JSON.")
+
+calibration_option = click.option(
+    "--calibration", metavar="C.npy", type=click.Path(path_type=Path),
+    help="Frames with which a float ONNX model is quantised, in its own layout.")
 
 model_argument = click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compiler.model import Port
-from scripts.arrays import array_bytes, load_frames
+from scripts.arrays import array_bytes, load_calibration, load_frames
 from scripts.console import Refused
 from tests.golden.refusal import refuses
 
@@ -108,6 +108,26 @@ def test_float64_is_not_silently_narrowed(tmp_path):
     with refuses(Refused, f"{tmp_path}/x.npy: its type is float64, and that of input 'x' is "
                           "float32; save x.astype(numpy.float32)"):
         load_frames(tmp_path / "x.npy", REALS)
+
+
+def test_frames_to_calibrate_with(tmp_path):
+    """Of any shape, but float32."""
+    path = tmp_path / "c.npy"
+    for shape in ((1, 2), (3, 4, 5, 6)):
+        array = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        np.save(path, array)
+        np.testing.assert_array_equal(load_calibration(path), array)
+    np.save(path, np.zeros((1, 2)))
+    with refuses(Refused, f"{path}: its type is float64, and frames to calibrate with are "
+                          "float32; save x.astype(numpy.float32)"):
+        load_calibration(path)
+    for shape in ((), (0, 2)):
+        np.save(path, np.zeros(shape, np.float32))
+        with refuses(Refused, f"{path}: it holds no frame; save frames along the first axis"):
+            load_calibration(path)
+    np.save(path, np.full((2, 2), np.nan, np.float32))
+    with refuses(Refused, f"{path}: frame 0 holds NaN or infinity; the values must be finite"):
+        load_calibration(path)
 
 
 def test_damage_is_refused_or_harmless(tmp_path):

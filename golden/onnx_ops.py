@@ -8,6 +8,7 @@ docstrings say how near. A fused activation is a pair of bounds, ``low`` and ``h
 """
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -99,18 +100,24 @@ def onnx_requantise(name, source, output, *, function=None, low=None, high=None)
 
 
 def onnx_average_pool(name, source, output, *, kernel, stride=(1, 1), padding=(0, 0, 0, 0),
-                      dilation=(1, 1), taps=None, low=None, high=None):
+                      dilation=(1, 1), taps=None, fused=False, low=None, high=None):
     r"""AveragePool, QLinearAveragePool.
 
     .. math:: v = \frac{s_x \sum (x - z_x)}{taps \cdot s_y}, \qquad
               q = \operatorname{clamp}(\operatorname{round}(v) + z_y)
 
-    with ties to even; padding contributes zero. M / 2^S is s_x / (taps · s_y) to 31 bits. Where
-    that is exact, as it is for equal scales and taps a power of two, so is the result; elsewhere it
-    can differ by 1 where v is within 2^-31 · \|v\| of a tie.
+    with ties to even: so ONNX defines it. ONNX Runtime's QLinearAveragePool, into which it also
+    fuses DequantizeLinear - AveragePool - QuantizeLinear unless told not to, computes
+    :math:`\operatorname{round}(v + z_y)` instead: ``fused``. The two differ in ties if
+    :math:`z_y` is odd.
+
+    Padding contributes zero. M / 2^S is s_x / (taps · s_y) to 31 bits. Where that is exact, as it
+    is for equal scales and taps a power of two, so is the result; elsewhere it can differ by 1
+    where v is within 2^-31 · \|v\| of a tie. ``fused``, the zero point is in the bias if it is a
+    whole number of accumulator steps, s_x / (taps · s_y); if not, ties are rare.
 
     ONNX Runtime adds and divides in float32. Its results are these except where v is within
-    (taps + 4) · 2^-24 · 255 s_x / s_y of a tie, and there differ by 1.
+    (taps + 4) · 2^-24 · (\|z_y\| + 255 s_x / s_y) of a tie, and there differ by at most 1.
 
     Parameters
     ----------
@@ -122,24 +129,31 @@ def onnx_average_pool(name, source, output, *, kernel, stride=(1, 1), padding=(0
         What every sum is divided by: the kernel's size, which None stands for, if the padding
         counts (``count_include_pad``) or there is none; else the codes under *every* window, which
         must be equal (:func:`golden.pool.window_taps` counts).
+    fused : bool
+        Whether the zero point is added before rounding.
     low, high : int or None
         Bounds of the output codes; None is the type's limit.
     """
     height, width = integer_tuple("kernel", kernel, 2, 1)
-    taps = integer("taps", height * width if taps is None else taps, 1)
+    size = height * width
+    taps = integer("taps", size if taps is None else taps, 1)
     multiplier, shift = quantise_multiplier(source.scale / (taps * output.scale),
                                             rounding="tflite")
+    fields = {"bias": -size * source.zero_point, **_output(output, low, high)}
+    steps = Fraction(output.scale) / Fraction(source.scale) * taps * output.zero_point
+    if fused and steps.denominator == 1 and abs(steps) < 2**30:
+        fields |= {"bias": fields["bias"] + int(steps), "output_zero_point": 0}
     return PoolLayer(
         name=name, kind="sum", kernel=(height, width), stride=stride, padding=padding,
-        dilation=dilation, pad_code=source.zero_point, bias=-height * width * source.zero_point,
-        multiplier=int(multiplier), shift=int(shift), rounding="half_even",
-        input_unsigned=source.unsigned, **_output(output, low, high))
+        dilation=dilation, pad_code=source.zero_point, multiplier=int(multiplier),
+        shift=int(shift), rounding="half_even", input_unsigned=source.unsigned, **fields)
 
 
 def onnx_global_average_pool(name, source, output, *, size, low=None, high=None):
     """GlobalAveragePool, QLinearGlobalAveragePool, ReduceMean over height and width.
 
-    :func:`onnx_average_pool` with a kernel of the input's ``size`` (height, width).
+    :func:`onnx_average_pool` with a kernel of the input's ``size`` (height, width). ONNX Runtime
+    adds the zero point after rounding in all its forms, an AveragePool of the whole input included.
     """
     return onnx_average_pool(name, source, output, kernel=size, low=low, high=high)
 

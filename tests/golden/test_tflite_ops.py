@@ -61,6 +61,26 @@ def test_sums_of_all_pairs_equal_tflite(name, table, layer_of, sides, activation
     np.testing.assert_array_equal(layer(*PAIRS), run_reference(model, *PAIRS))
 
 
+@pytest.mark.parametrize("near", [False, True])
+@pytest.mark.parametrize("seed", range(15))
+def test_the_last_bits_of_sums_equal_tflite(seed, near):
+    """A unit of the tables is up to half a step of the output.
+
+    The second scale is so small that its whole table is in range, or it is so near to 1/2, 1/4 or
+    1/8 of the first that a code and 2, 4 or 8 times its negative almost cancel.
+    """
+    rng = np.random.default_rng(seed)
+    second = (2.0**-rng.integers(1, 4) * (1 + rng.uniform(-1, 1) * 2.0**-17) if near else
+              2.0**rng.uniform(-19, -15))
+    scales = 1, second, 2.0**rng.uniform(-18.9, -17)
+    sides = [Quantisation(scale, int(rng.integers(-16, 16))) for scale in scales]
+    model = build_model([tensor(PAIRS[0].shape, side) for side in sides],
+                        [Operator("ADD", [0, 1], [2], "Add")], [0, 1], [2])
+    output = tflite_add("add", *sides)(*PAIRS)
+    assert len(np.unique(output)) > 2  # Not only the limits.
+    np.testing.assert_array_equal(output, run_reference(model, *PAIRS))
+
+
 @pytest.mark.parametrize("types", [(False, False), (False, True), (True, False), (True, True)])
 @SEARCH
 @given(pair=st.tuples(scales, scales), zero_points=st.tuples(*[st.integers(-128, 127)] * 2),

@@ -21,7 +21,10 @@ MAX_BYTES = 1 << 29
 """The largest file accepted."""
 
 MAX_ITEMS = 1 << 14
-"""The most tensors, operators or buffers accepted."""
+"""The most tensors, buffers and other parts of a kind accepted."""
+
+MAX_OPERATORS = 1 << 12
+"""The most operators accepted."""
 
 MAX_RANK = 8
 """The most dimensions of a tensor."""
@@ -190,6 +193,9 @@ class _Reader:
                         for index, tensor in enumerate(self.items(graph, "Tensors")))
         operators = tuple(self.operator(index, operator, codes, len(tensors))
                           for index, operator in enumerate(self.items(graph, "Operators")))
+        if len(operators) > MAX_OPERATORS:
+            raise self.place.fault(f"there are {len(operators)} operators",
+                                   f"keep them to {MAX_OPERATORS}")
         if not operators:
             raise self.place.at("graph").fault("there are no operators", "export the model again")
         ends = (self.indices(graph.InputsAsNumpy(), len(tensors), self.place.at("graph input")),

@@ -23,6 +23,10 @@ ACTIVATIONS = {
 }
 """Real bounds of the activations that are clips."""
 
+MAX_CONSTANT_BYTES = 1 << 28
+"""The most bytes of constants that operators read together, each counted as often as it is read:
+a small file may let all operators share a large one."""
+
 _ACTIVATION_NAMES = {value: name for name, value in vars(tflite.ActivationFunctionType).items()
                      if not name.startswith("_")}
 _DTYPES = {"int8": np.int8, "uint8": np.uint8, "int32": np.dtype("<i4"), "int64": np.dtype("<i8")}
@@ -234,6 +238,10 @@ class Node:
             raise self.fault(f"{self.title(position)} of shape {tensor.shape} holds "
                              f"{tensor.data.size} bytes",
                              "convert the model again: the file is damaged")
+        self.graph.constant_bytes += tensor.data.size
+        if self.graph.constant_bytes > MAX_CONSTANT_BYTES:
+            raise self.fault("the constants read so far have more than "
+                             f"{MAX_CONSTANT_BYTES} bytes", "share no large constant")
         values = np.ascontiguousarray(tensor.data).view(dtype).reshape(tensor.shape)
         return values.astype(dtype.newbyteorder("="))
 

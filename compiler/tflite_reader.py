@@ -37,12 +37,15 @@ class Graph:
         Name and quantisation of the network's input, once it is known.
     exit : Quantisation or None
         Of what the model's last operator dequantises.
+    constant_bytes : int
+        Bytes of constants that operators have read.
     """
 
     def __init__(self, file):
         self.file = file
         self.values, self.nodes = {}, []
         self.entry = self.exit = None
+        self.constant_bytes = 0
         self._counts = Counter(tensor.name for tensor in file.tensors)
 
     def tensor_name(self, tensor):

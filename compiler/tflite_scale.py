@@ -78,12 +78,12 @@ def float_rounding_multiplier(scale, least, greatest, *, low, high):
 
 def _first_at_least(steps, scale, least, greatest):
     """The least accumulator whose rounded product reaches each step; greatest + 1 if none does."""
-    below, reached = np.broadcast_arrays(least - 1, greatest + 1 + 0 * steps)
-    below, reached = below.copy(), reached.copy()
-    while np.any(reached - below > 1):
-        middle = (below + reached) // 2
-        high_enough = rounded_product(middle, scale) >= steps
-        open_ = reached - below > 1
-        reached = np.where(open_ & high_enough, middle, reached)
-        below = np.where(open_ & ~high_enough, middle, below)
-    return reached
+    with np.errstate(over="ignore"):
+        near = (steps - 0.5) / scale
+    first = np.clip(np.ceil(near), least, greatest + 1).astype(np.int64)
+    # Float64 and ties put it next to the right one at most.
+    while np.any(late := (first > least) & (rounded_product(first - 1, scale) >= steps)):
+        first = first - late
+    while np.any(early := (first <= greatest) & (rounded_product(first, scale) < steps)):
+        first = first + early
+    return first

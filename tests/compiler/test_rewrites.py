@@ -113,8 +113,9 @@ def test_what_only_looks_like_an_identity_stays():
                   PoolLayer(name="skip", kind="max", kernel=(1, 1), stride=(1, 2)),
                   table("type", lambda code: max(code, 0), output_unsigned=True),
                   table("negated", lambda code: -code)):
-        end = PoolLayer(name="end", kind="max", kernel=(2, 1), output_unsigned=layer.output_unsigned,
-                        input_unsigned=layer.output_unsigned)
+        unsigned = layer.output_unsigned
+        end = PoolLayer(name="end", kind="max", kernel=(2, 1), input_unsigned=unsigned,
+                        output_unsigned=unsigned)
         stays(drop_identities, network((layer, ("x",)), (end, (layer.name,))))
 
 

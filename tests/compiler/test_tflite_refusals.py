@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tflite
 
+from compiler import tflite_file, tflite_node
 from compiler.errors import ModelError
 from compiler.tflite_reader import survey_tflite
 from tests.compiler.tflite_build import Op, T, build
@@ -417,3 +418,22 @@ def test_the_greater_operator_code_counts(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
     assert survey_tflite(path).rows[POOL].operator == "TRANSPOSE_CONV"
+
+
+def test_what_is_too_much_is_refused(survey_of, monkeypatch):
+    monkeypatch.setattr(tflite_file, "MAX_OPERATORS", 5)
+    with refuses(ModelError, "model.tflite: there are 6 operators; keep them to 5"):
+        survey_of(both())
+    monkeypatch.setattr(tflite_file, "MAX_ITEMS", 10)
+    with refuses(ModelError, "model.tflite: there are 11 tensors; keep them to 10"):
+        survey_of(both())
+
+
+def test_constants_may_be_shared_but_not_without_end(survey_of, monkeypatch):
+    """Each reading of a constant is a copy of it."""
+    monkeypatch.setattr(tflite_node, "MAX_CONSTANT_BYTES", 54 + 12 + 8 + 240 - 1)
+    assert str(survey_of(both()).faults[0]) == (
+        f"model.tflite: {DENSE_NODE}: the constants read so far have more than 313 bytes; share no "
+        "large constant")
+    monkeypatch.setattr(tflite_node, "MAX_CONSTANT_BYTES", 54 + 12 + 8 + 240)
+    assert survey_of(both()).faults == ()

@@ -17,6 +17,9 @@ BATCH = 8
 SAMPLES = 1 << 16
 """Values of a tensor that are kept to choose its range by, at most."""
 
+ALL_SAMPLES = 1 << 26
+"""The same of all tensors together."""
+
 CODES = frozenset(("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "QGemm",
                    "QLinearAdd", "QLinearConcat", "QLinearAveragePool", "QLinearSoftmax",
                    "QLinearGlobalAveragePool", "ConvInteger", "MatMulInteger"))
@@ -28,8 +31,8 @@ class Range:
 
     Parameters
     ----------
-    batches : int
-        How often values will be added.
+    share : int
+        How many of the values that are added at once are kept, about.
 
     Attributes
     ----------
@@ -37,9 +40,9 @@ class Range:
         The extremes, and zero.
     """
 
-    def __init__(self, batches=1):
+    def __init__(self, share=SAMPLES):
         self.low = self.high = 0.0
-        self._share, self._samples = max(1, SAMPLES // batches), []
+        self._share, self._samples = share, []
 
     def add(self, values):
         """Note values, an array of finite floats."""
@@ -85,23 +88,21 @@ class Calibration:
 
     Parameters
     ----------
-    quantisations : dict of str to Quantisation, or None
-        Of tensors, by their names in the graph. None answers anything, and notes the question.
-
-    Attributes
-    ----------
-    asked : dict of str to None
-        Tensors that were asked for, in order.
+    ranges : dict of str to Range, or None
+        Of tensors, by their names in the graph. None gives every tensor the same quantisation, in
+        order to look at the graph alone.
     """
 
-    def __init__(self, quantisations=None):
-        self._quantisations, self.asked = quantisations, {}
+    def __init__(self, ranges=None):
+        self._ranges, self._known = ranges, {}
 
     def quantisation(self, tensor):
         """`Quantisation` of a tensor."""
-        self.asked[tensor] = None
-        return (Quantisation(1.0, 0) if self._quantisations is None
-                else self._quantisations[tensor])
+        if self._ranges is None:
+            return Quantisation(1.0, 0)
+        if tensor not in self._known:
+            self._known[tensor] = self._ranges[tensor].quantisation()
+        return self._known[tensor]
 
     def weights(self, node, name, axis):
         """Float weights as int8 values and a float32 scale per output channel: see
@@ -177,12 +178,11 @@ def survey_float(path, images):
             node.op_type in CODES for node in graph.nodes):
         raise graph.place.fault("the model is quantised already", "leave out the calibration "
                                 "images")
-    questions = Calibration()
-    found = survey_graph(graph, questions)
+    found = survey_graph(graph, Calibration())
     if found.model is None:
         return found
     images = _checked(images, place, found.model.input.shape)
-    found = survey_graph(graph, Calibration(_observed(graph, questions, images)))
+    found = survey_graph(graph, Calibration(_observed(graph, images)))
     if found.model is not None:
         run_checker(graph)
     return found
@@ -202,17 +202,17 @@ def _checked(images, place, shape):
     return images
 
 
-def _observed(graph, questions, images):
-    """Quantisations of the tensors that were asked for."""
+def _observed(graph, images):
+    """Ranges of all tensors."""
     reader = Reader(graph, Calibration())
     nodes = [reader.read(proto).node for proto in graph.nodes]
     starts = range(0, len(images), BATCH)
-    ranges = {name: Range(len(starts)) for name in questions.asked}
+    share = max(1, min(SAMPLES, ALL_SAMPLES // len(nodes)) // len(starts))
+    ranges = {}
     for start in starts:
-        values = run_float(reader, nodes, images[start:start + BATCH])
-        for name, seen in ranges.items():
-            if not np.all(np.isfinite(values[name])):
+        for name, values in run_float(reader, nodes, images[start:start + BATCH]).items():
+            if not np.all(np.isfinite(values)):
                 raise graph.place.at(f"tensor {quoted(name)}").fault(
                     "it is not finite on a calibration image", "give images that the model is for")
-            seen.add(values[name])
-    return {name: seen.quantisation() for name, seen in ranges.items()}
+            ranges.setdefault(name, Range(share)).add(values)
+    return ranges

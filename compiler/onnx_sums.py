@@ -145,10 +145,13 @@ class Sums(Deferred):
         limit = 2.0**16 * quantisation.scale
         shift = np.where(gain == 0, np.clip(self.shift + self.gain * offset, -limit, limit),
                          self.shift)
-        affine = fold_batchnorm(
-            gain, shift, zeros, ones, epsilon=0.0, input_scale=1.0, weight_scale=factor,
-            output_scale=quantisation.scale, conv_bias=np.where(gain == 0, 0, offset),
-            rounding="half_even")
+        try:
+            affine = fold_batchnorm(
+                gain, shift, zeros, ones, epsilon=0.0, input_scale=1.0, weight_scale=factor,
+                output_scale=quantisation.scale, conv_bias=np.where(gain == 0, 0, offset),
+                rounding="half_even")
+        except (OverflowError, ValueError) as error:
+            raise self.node.fault(str(error), "give images that the model is for") from error
         return affine.apply_to(self.weight), affine.bias, affine.multiplier, affine.shift
 
     def _reach(self, weight):

@@ -12,13 +12,16 @@ import click
 import numpy as np
 import onnx
 
+from compiler.calibrate import survey_float
 from compiler.errors import ModelError
 from compiler.onnx_reader import read_onnx, survey_onnx
 from scripts.digits import float_model_path, model_path
+from tests.compiler.float_draw import FloatDraw
 from tests.compiler.onnx_draw import Draw, random_codes
 from tests.compiler.onnx_runtime import assert_near_runtime, runtime_tensors
 
-__all__ = ["bases", "check_damaged", "check_graph", "damaged", "drawn"]
+__all__ = ["bases", "check_damaged", "check_damaged_float", "check_graph", "damaged", "drawn",
+           "float_bases"]
 
 #: Seconds that reading may take, whatever the file.
 PATIENCE = 10.0
@@ -54,6 +57,12 @@ def bases(count=16):
     """Files to damage: the demo's, and small ones."""
     return [model_path().read_bytes(), float_model_path().read_bytes(),
             *(drawn(1000 + seed)[1] for seed in range(count))]
+
+
+def float_bases(count=8):
+    """Float files to damage."""
+    return [float_model_path().read_bytes(),
+            *(FloatDraw(seed).graph(seed).SerializeToString() for seed in range(count))]
 
 
 # What scales, sizes and attributes are replaced with.
@@ -196,16 +205,12 @@ CHANGES = (_attribute, _attribute, _attribute, _number, _number, _number, _sizes
            _edge, _operator, _swap, _end, _end, _version, _external)
 
 
-def check_damaged(content, path, rng):
-    """Read a damaged file; return what became of it, in a word.
-
-    It must be refused in one line or read within bounded time, and what is read must give what
-    ONNX Runtime gives, if that takes the file.
-    """
+def _read(content, path, read):
+    """The model in a damaged file, or None; everything that is said of it must be one line."""
     path.write_bytes(content)
     start = time.perf_counter()
     try:
-        found = survey_onnx(path)
+        found = read(path)
         faults, model = found.faults, found.model
     except ModelError as fault:
         faults, model = (fault,), None
@@ -216,10 +221,43 @@ def check_damaged(content, path, rng):
         assert "; " in str(fault)
         assert str(fault).isprintable()
         assert len(str(fault)) < 1000
+    return model
+
+
+def _is_large(model):
+    return model.network.macs() > MOST_WORK or max(
+        map(prod, model.network.shapes().values())) > MOST_ELEMENTS
+
+
+def check_damaged_float(content, path, rng):
+    """Quantise a damaged float model; return what became of it, in a word."""
+    try:
+        shape = onnx.ModelProto.FromString(content).graph.input[0].type.tensor_type.shape
+        sizes = [dim.dim_value for dim in shape.dim][1:]
+    except Exception:
+        sizes = [1, 28, 28]
+    if not all(0 < size <= 64 for size in sizes):
+        sizes = [1]
+    images = rng.normal(0, 1, (4, *sizes)).astype(np.float32)
+    model = _read(content, path, lambda name: survey_float(name, images))
     if model is None:
         return "refused"
-    if model.network.macs() > MOST_WORK or max(
-            map(prod, model.network.shapes().values())) > MOST_ELEMENTS:
+    if _is_large(model):
+        return "too large to run"
+    assert np.all(np.isfinite(model.run(images)))
+    return "quantised"
+
+
+def check_damaged(content, path, rng):
+    """Read a damaged file; return what became of it, in a word.
+
+    It must be refused in one line or read within bounded time, and what is read must give what
+    ONNX Runtime gives, if that takes the file.
+    """
+    model = _read(content, path, survey_onnx)
+    if model is None:
+        return "refused"
+    if _is_large(model):
         return "too large to run"
     batch = onnx.ModelProto.FromString(content).graph.input[0].type.tensor_type.shape.dim[0]
     if batch.dim_value > 8:
@@ -256,11 +294,14 @@ def main(seed, graphs, wrecks, folder):
             click.echo(f"Graph {case} fails: {path}", err=True)
             raise
         differ, count = differ + made[0], count + made[1]
-    files = bases()
+    files, floats = bases(), float_bases()
     for case in range(seed, seed + wrecks):
         rng = np.random.default_rng(case)
         try:
-            outcomes[check_damaged(damaged(files[case % len(files)], rng), path, rng)] += 1
+            # Every eighth is a float model, to be quantised.
+            check, content = ((check_damaged_float, floats[case // 8 % len(floats)])
+                              if case % 8 == 7 else (check_damaged, files[case % len(files)]))
+            outcomes[check(damaged(content, rng), path, rng)] += 1
         except Exception:
             click.echo(f"Damaged file {case} fails: {path}", err=True)
             raise

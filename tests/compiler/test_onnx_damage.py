@@ -6,6 +6,13 @@ import pytest
 from compiler.errors import ModelError
 from compiler.onnx_reader import read_onnx
 from scripts.digits import model_path
+from tests.compiler.fuzz_onnx import (
+    bases,
+    check_damaged,
+    check_damaged_float,
+    damaged,
+    float_bases,
+)
 from tests.compiler.models import small_model
 
 
@@ -70,6 +77,27 @@ def test_flipped_bits_of_the_demo(save):
         damaged = bytearray(content)
         damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
         survives(bytes(damaged), save)
+
+
+@pytest.mark.usefixtures("exact_runtime")
+@pytest.mark.parametrize("block", range(5))
+def test_damaged_models_are_refused_or_equal_onnx_runtime(block, save):
+    """A sample of ``python -m tests.compiler.fuzz_onnx``."""
+    path, files = save(b""), bases()
+    outcomes = set()
+    for case in range(block * 60, block * 60 + 60):
+        rng = np.random.default_rng(case)
+        outcomes.add(check_damaged(damaged(files[case % len(files)], rng), path, rng))
+    assert outcomes >= {"refused", "equal"}
+
+
+def test_damaged_float_models_are_refused_or_quantised(save):
+    path, files = save(b""), float_bases()
+    outcomes = set()
+    for case in range(120):
+        rng = np.random.default_rng(case)
+        outcomes.add(check_damaged_float(damaged(files[case % len(files)], rng), path, rng))
+    assert outcomes >= {"refused", "quantised"}
 
 
 def test_noise(save):

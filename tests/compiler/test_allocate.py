@@ -65,9 +65,8 @@ def test_residual_blocks_take_no_more_than_is_live(sizes, kept):
 
 
 def test_the_smallest_gap_is_taken():
-    drawn = [Buffer("a", 10, ((0, 9),)), Buffer("b", 5, ((0, 4),)), Buffer("c", 9, ((0, 9),)),
-             Buffer("d", 5, ((5, 9),))]
-    assert allocate(drawn, 29) == {"a": 0, "c": 10, "b": 19, "d": 19}
+    drawn = [Buffer("a", 8, ((0, 0),)), Buffer("b", 7, ((0, 1),)), Buffer("c", 6, ((1, 1),))]
+    assert allocate(drawn, 40) == {"a": 0, "b": 8, "c": 0}
 
 
 @pytest.mark.parametrize("capacity", [0, 9])

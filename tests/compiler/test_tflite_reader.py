@@ -48,6 +48,36 @@ def test_any_operator_equals_tflite(operator, path, seed, uint8, frames):
     same(content, path, frames, seed)
 
 
+@pytest.mark.parametrize("kind", ["INT8", "UINT8"])
+@pytest.mark.parametrize("name", ["CONV_2D", "DEPTHWISE_CONV_2D"])
+def test_products_of_scales_are_rounded_as_in_tflite(kind, name, path):
+    """Biases as accumulators, so large that the 24 bits of a float32 product can be told from the
+    48 of a float64 one: next to ties of the one or the other."""
+    rng = np.random.default_rng(0)
+    lowest = np.iinfo(kind.lower()).min
+    for _ in range(10):
+        scales = np.exp2(rng.uniform(-0.5, 0.5, 3)).astype(np.float32)
+        source, weight = scales[:2] * np.float32(2.0**-10)
+        products = [np.float64(source) * np.float64(weight), np.float64(source * weight)]
+        ties = np.arange(5, 250) + 0.5
+        bias = np.concatenate([np.round(ties * scales[2] / product) + offset
+                               for product in products for offset in (-1, 0, 1)]).astype(np.int32)
+        channels = len(bias)
+        zero = 128 if kind == "UINT8" else 0
+        tensors = [
+            T((1, 1, 1, 1), kind, [source], [3]),
+            T((1, 1, 1, channels) if name[0] == "D" else (channels, 1, 1, 1), kind, [weight],
+              [zero], data=np.full(channels, zero, kind.lower())),
+            T((channels,), "INT32", [source * weight], [0], data=bias),
+            T((1, 1, 1, channels), kind, [scales[2]], [lowest])]
+        options = {"StrideH": 1, "StrideW": 1}
+        if name[0] == "D":
+            options["DepthMultiplier"] = channels
+        table = "Conv2DOptions" if name[0] == "C" else "DepthwiseConv2DOptions"
+        same(build(tensors, [Op(name, [0, 1, 2], [3], table, options, 3)], [0], [3]), path,
+             frames=1)
+
+
 @pytest.mark.parametrize("block", range(6))
 def test_random_graphs_equal_tflite(block, path):
     for case in range(50):

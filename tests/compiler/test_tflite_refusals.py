@@ -353,6 +353,14 @@ CASES = {
         lambda model: model.outputs.__setitem__(0, len(model.tensors) - 1)),
         "node 6 't11' (RELU): input 0 't10' is made on the host; let SOFTMAX and DEQUANTIZE be "
         "the last operators"),
+    "input quantised twice": (both(
+        tensor(INPUT, type="FLOAT32", scale=(), zero_point=()),
+        lambda model: model.tensors.extend([T((1, 4, 4, 2), "INT8", *CODES),
+                                            T((1, 4, 4, 2), "INT8", [0.5], [4])]),
+        lambda model: model.operators.insert(0, Op("QUANTIZE", [INPUT], [11])),
+        lambda model: model.operators.insert(1, Op("QUANTIZE", [INPUT], [12]))),
+        "node 1 't12' (QUANTIZE): the model's input is quantised in two ways; quantise it once, "
+        "for all of its readers"),
     "float operator": (both(
         lambda model: model.operators.insert(2, Op("DEQUANTIZE", [POOLED], [len(model.tensors)])),
         lambda model: model.tensors.append(T((1, 4, 4, 3), "FLOAT32")),

@@ -39,6 +39,8 @@ def test_models_that_are_there_are_left_alone(monkeypatch):
 
 def test_a_damaged_model_is_fetched_again(monkeypatch, tmp_path):
     contents = {name: tinyml(name).read_bytes() for name in MODELS}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.tflite").write_bytes(content)
     (tmp_path / "keyword_spotting.tflite").write_bytes(b"damaged")
     monkeypatch.setattr(module, "_download", lambda _: b"")
     monkeypatch.setattr(module, "_model", lambda _, name: contents[name])

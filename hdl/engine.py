@@ -95,6 +95,9 @@ class Engine(wiring.Component):
         self._compute(m, units)
         self._loading(m, **{name: units[name] for name in (
             "receiver", "sequencer", "memory", "weights", "coefficients", "writer")})
+        for name in ("window", "vector"):
+            if name in units:
+                m.d.comb += getattr(sequencer, f"{name}_loaded").eq(units[name].loaded)
         m.d.comb += [
             sequencer.layer_done.eq(units["writer"].done),
             sequencer.all_sent.eq(units["sender"].idle),

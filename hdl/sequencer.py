@@ -29,6 +29,10 @@ UNITS = {
 }
 
 
+#: Units that load something for each layer, and the opcode that concerns them.
+_LOADING = {"window": Opcode.DEPTHWISE, "vector": Opcode.VECTOR}
+
+
 class Sequencer(wiring.Component):
     """Runs a program, one instruction after the other.
 
@@ -36,7 +40,8 @@ class Sequencer(wiring.Component):
     finished the one before; the next instruction is fetched when all have taken it. So weights
     and coefficients of a layer are read ahead while the layer before still computes. Only who
     touches activation memory may have to wait for earlier results: as the instruction says, and
-    if the layer before is computed by another unit, since their results meet in the lanes.
+    if the layer before is computed by another unit, since their results meet in the lanes. What
+    the window and the vector unit have to load for a layer is there before its words are read.
 
     Parameters
     ----------
@@ -53,6 +58,8 @@ class Sequencer(wiring.Component):
         Port that fills the program memory.
     UNIT : ``Out(stream.Signature(Instruction()))``, for each of :data:`UNITS`
         Instructions for the unit.
+    window_loaded, vector_loaded : ``In(1)``
+        The unit has loaded what it needs for the layer that it took last.
     layer_done : ``In(1)``
         All results of a layer are written.
     halt : ``In(1)``
@@ -84,6 +91,7 @@ class Sequencer(wiring.Component):
             "write_address": In(ADDRESS_WIDTH),
             "write_data": In(32),
             **{unit: Out(stream.Signature(Instruction())) for unit in UNITS},
+            **{f"{unit}_loaded": In(1) for unit in _LOADING},
             "layer_done": In(1),
             "halt": In(1),
             "all_sent": In(1),
@@ -190,6 +198,10 @@ class Sequencer(wiring.Component):
         # What a frame overwrites may still be read for the output.
         # Words on their way out would hold up the first ones of a layer.
         free = ~_is_layer(instruction) | self.all_sent
+        for index, name in enumerate(UNITS):
+            if name in _LOADING:
+                missing = pending[index] | ~getattr(self, f"{name}_loaded")
+                free &= (instruction.opcode != _LOADING[name]) | ~missing
         gates = {"reader": written & arrived & free,
                  "receiver": written & (~instruction.wait | self.reader.ready)}
         for index, name in enumerate(UNITS):

@@ -74,6 +74,8 @@ class WindowUnit(wiring.Component):
     weights : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
         See :class:`hdl.windowlines.WindowWeights`.
     sums : ``Out(stream.Signature(SumGroup(...)))``
+    loaded : ``Out(1)``
+        The weights of the next block are there: before the first word of a layer, of its first.
     wrong : ``Out(1)``
         A layer's fields contradict each other, or it is too large (:class:`WindowWalker`).
     """
@@ -104,6 +106,7 @@ class WindowUnit(wiring.Component):
             "words": In(stream.Signature(FetchedWord(channels=channels))),
             "weights": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, columns))),
             "sums": Out(stream.Signature(SumGroup(lanes=lanes, slots=slots))),
+            "loaded": Out(1),
             "wrong": Out(1),
         })
 
@@ -121,6 +124,7 @@ class WindowUnit(wiring.Component):
         m.d.comb += [
             self.layers.ready.eq((~walker.restart & ~running & idle) | self.wrong),
             self.wrong.eq(walker.wrong),
+            self.loaded.eq(kernel.loaded),
             kernel.drop.eq(self.wrong),
             walker.layer.eq(layer),
         ]

@@ -1,29 +1,34 @@
-"""Cycle model: how long the engine takes for an instruction, and where the cycles go."""
+"""Cycle model: how long the engine takes for a layer, and where the cycles go."""
 
 from dataclasses import dataclass
 
 from hdl.array import array_latency
+from hdl.isa import Opcode
 from hdl.multiplier import multiplier_class
+from hdl.operands import window_steps
 from hdl.pipeline import coefficient_delay
 from hdl.scaleshift import lane_latency
+from sim.window_cycles import Raster, window_cycles
 
-__all__ = ["Cycles", "conv_cycles"]
+__all__ = ["Cycles", "layer_cycles"]
 
 
 @dataclass(frozen=True)
 class Cycles:
-    """Cycles of one CONV, from its first request for an activation to its last result written.
+    """Cycles of a layer, from its first request for an activation to its last result written.
 
     Members
     -------
     compute : float
-        What the multiplications would take if every element had one in every cycle.
+        What the multiplications would take if every element of the array had one in every cycle.
     channels : float
         Lost to input channels that fill up words, and output channels that fill up blocks.
     pixels : float
         Lost to output pixels that fill up the last tile.
+    memory : float
+        Of the units beside the array: a cycle for each word read, less what it computes.
     lanes : int
-        Lost to tiles that are shorter than the lanes need to take them out.
+        Lost to results that come faster than the lanes take them.
     coefficients : int
         Lost to blocks of output channels that are shorter than a set of coefficients needs.
     fill : int
@@ -34,6 +39,7 @@ class Cycles:
     compute: float
     channels: float
     pixels: float
+    memory: float
     lanes: int
     coefficients: int
     fill: int
@@ -41,51 +47,118 @@ class Cycles:
     @property
     def total(self):
         """All of them, as the hardware counts."""
-        array = round(self.compute + self.channels + self.pixels)
+        array = round(self.compute + self.channels + self.pixels + self.memory)
         return array + self.lanes + self.coefficients + self.fill
 
 
-def conv_cycles(fields, config, macs):
-    """Return the :class:`Cycles` of a CONV that has to wait for the layer before it.
+def layer_cycles(fields, config, macs):
+    """Return the :class:`Cycles` of a layer that has to wait for the one before it, and whose
+    coefficients have been read ahead by then.
+
+    Parameters
+    ----------
+    fields : dict
+        Of the instruction, those that are zero perhaps left out; see :func:`hdl.isa.assemble`.
+    config : Configuration
+    macs : int
+        Multiplications that the layer needs.
+    """
+    model = {Opcode.CONV: _conv, Opcode.DEPTHWISE: _depthwise, Opcode.VECTOR: _vector}
+    return model[fields["opcode"]](_Extents(fields, config), config, macs)
+
+
+class _Extents:
+    """How often each loop of an instruction runs."""
+
+    def __init__(self, fields, config):
+        for name in ("last_step", "tiles", "blocks", "pixels", "out_pixels", "out_height",
+                     "out_width", "frames"):
+            setattr(self, name, fields.get(name, 0) + 1)
+        self.stride = fields.get("window_stride_y", 0), fields.get("window_stride_x", 0)
+        #: Rows of the last tile that belong to no pixel.
+        self.dead = self.tiles * config.rows - self.pixels
+
+
+def _conv(extents, config, macs):
+    """On the array.
 
     A tile takes ``K`` cycles, its reduction, but the next one no less than ``D``, the cycles that
     the lanes need for its results. So ``n`` tiles take ``K + (n - 1) · max(K, D)``; ``D`` more
     bring the last one out; the rest is the same for all layers. A block of output channels also
     takes no less than the next set of coefficients: its bank becomes free once the lanes are done
     with the block before, and takes a channel a cycle.
-
-    Parameters
-    ----------
-    fields : dict
-        Of the instruction; see :func:`hdl.isa.assemble`.
-    config : Configuration
-    macs : int
-        Multiplications that the layer needs.
     """
-    steps = fields["last_step"] + 1
-    pixel_tiles, blocks = fields["tiles"] + 1, fields["blocks"] + 1
-    tiles = pixel_tiles * blocks
-    reduction = steps * config.channels
-    elements = config.rows * config.columns
-    compute = macs / elements
-    used_rows = (fields["pixels"] + 1) / (pixel_tiles * config.rows)
+    tiles = extents.tiles * extents.blocks
+    reduction = extents.last_step * config.channels
+    compute = macs / (config.rows * config.columns)
+    used_rows = extents.pixels / (extents.tiles * config.rows)
     array = tiles * reduction
     period = max(reduction, config.drain_cycles)
-    set_cycles = coefficient_delay(config) + config.columns + 2
+    short = max(0, _set_cycles(config, config.columns) - extents.tiles * period)
     return Cycles(
         compute=compute, channels=array * used_rows - compute, pixels=array * (1 - used_rows),
-        lanes=(tiles - 1) * (period - reduction),
-        coefficients=(blocks - 1) * max(0, set_cycles - pixel_tiles * period),
-        fill=config.drain_cycles + _latency(config))
+        memory=0, lanes=(tiles - 1) * (period - reduction),
+        coefficients=(extents.blocks - 1) * short,
+        fill=config.drain_cycles + _array_latency(config))
 
 
-def _latency(config):
-    """Cycles that every layer takes beside its tiles and the drain of the last one."""
+def _vector(extents, config, macs):
+    """On the vector unit.
+
+    A word takes a cycle for each of its groups, one of a row that belongs to no pixel a single
+    one, and none if nothing comes after it. Sums of more than one tap leave while the first tap
+    of the next tile comes; those of the last tile leave after it.
+    """
+    taps, parts = extents.last_step, config.parts
+    words = extents.pixels * taps * extents.blocks
+    passed = extents.dead * taps * extents.blocks - extents.dead
+    tail = 0
+    if taps > 1:
+        last = (config.rows - extents.dead) * parts
+        tiles = extents.tiles * extents.blocks
+        before = (config.rows if extents.tiles > 1 else config.rows - extents.dead) * parts
+        late = before - last - extents.dead * (taps - 1) if tiles > 1 else 0
+        tail = max(2, last + max(0, late)) - 2
+    block = extents.pixels * taps * parts + extents.dead * taps
+    short = max(0, _set_cycles(config, config.channels) - block)
+    return Cycles(
+        compute=macs / (config.rows * config.columns), channels=0, pixels=passed,
+        memory=words - macs / (config.rows * config.columns), lanes=words * (parts - 1) + tail,
+        coefficients=(extents.blocks - 1) * short, fill=11 + _lanes_latency(config))
+
+
+def _depthwise(extents, config, macs):
+    """On the window unit: :func:`sim.window_cycles.window_cycles`."""
+    raster = Raster(frames=extents.frames, height=extents.out_height, width=extents.out_width,
+                    stride=extents.stride, blocks=extents.blocks, dead=extents.dead)
+    sets = _set_cycles(config, config.channels)
+    weights = window_steps(config.columns) * config.channels
+    free = window_cycles(raster, parts=1, sets=0, weights=weights)
+    paced = window_cycles(raster, parts=config.parts, sets=0, weights=weights)
+    total = window_cycles(raster, parts=config.parts, sets=sets, weights=weights)
+    compute = macs / (config.rows * config.columns)
+    return Cycles(
+        compute=compute, channels=0, pixels=0, memory=free - compute, lanes=paced - free,
+        coefficients=total - paced, fill=19 + _lanes_latency(config))
+
+
+def _set_cycles(config, channels):
+    """Cycles from one set of coefficients coming into use to the next one being there."""
+    return coefficient_delay(config) + channels + 2
+
+
+def _array_latency(config):
+    """Cycles that every layer on the array takes beside its tiles and the drain of the last."""
     array = array_latency(multiplier_class(config.multiplier))
-    lane = lane_latency(config.lane_interval)
     # The last row's wait for its second cycle, where its results need only one, is not waited for.
     short = int(config.rows > 1 and config.slots * config.lane_interval == 1)
-    idle_end = config.lane_interval - 1
     # 5: request, memory and buffer. The words of a step, or the two cycles of the buffer.
-    # 1: decision. The array, the lanes one after the other, and through the output buffer.
-    return 5 + max(config.rows, 2) + 1 + array + config.lanes - 1 + lane + 5 - short - idle_end
+    # 1: decision. The array, the lanes, and through the output buffer.
+    return 5 + max(config.rows, 2) + 1 + array + _lanes_latency(config) - short
+
+
+def _lanes_latency(config):
+    """Cycles from a sum entering the first lane to its result, which the last one makes, written;
+    the last result's lane need not be free again."""
+    lane = lane_latency(config.lane_interval)
+    return config.lanes - 1 + lane + 5 - (config.lane_interval - 1)

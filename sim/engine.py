@@ -81,12 +81,14 @@ def load_packets(program):
     """
     layout = StoredCoefficients()
     coefficients = np.frombuffer(pack_records(layout, program.coefficients), np.uint8)
-    return np.concatenate([
-        packet(Destination.PROGRAM, 0,
-               np.array(program.words(), "<u4").view(np.uint8).reshape(-1, 4)),
-        packet(Destination.WEIGHTS, 0, program.weights),
-        packet(Destination.COEFFICIENTS, 0, coefficients.reshape(-1, -(-layout.size // 8))),
-    ])
+    contents = {
+        Destination.PROGRAM: np.array(program.words(), "<u4").view(np.uint8).reshape(-1, 4),
+        Destination.WEIGHTS: program.weights,
+        Destination.COEFFICIENTS: coefficients.reshape(-1, -(-layout.size // 8)),
+    }
+    # A packet has at least one word.
+    return np.concatenate([packet(destination, 0, words)
+                           for destination, words in contents.items() if len(words)])
 
 
 @dataclass(frozen=True, eq=False)

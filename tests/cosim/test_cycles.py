@@ -7,9 +7,8 @@ from compiler.program import compile_network
 from golden.layer import ConvLayer
 from golden.network import Network
 from hdl.config import CONFIGURATIONS
-from hdl.isa import Opcode
 from hdl.sequencer import COMPUTING
-from sim.cycles import conv_cycles
+from sim.cycles import layer_cycles
 from sim.engine import EngineSimulation
 from tests.cosim.engines import ENGINES, engine
 from tests.cosim.networks import network
@@ -39,15 +38,15 @@ LAYERS = (
 
 
 def check(drawn, program, frames, simulation):
-    """Run it; every CONV that waits for the one before must take what the model says."""
+    """Run it; every layer that waits for the one before must take what the model says."""
     outputs, timing = simulation.run(program, frames, patience=1_000_000)
     np.testing.assert_array_equal(outputs, drawn(frames))
     layers = [fields for fields in program.instructions if fields["opcode"] in COMPUTING]
     measured = timing.done - timing.begun
     checked = 0
     for index, fields in enumerate(layers):
-        if fields["wait"] and fields["opcode"] == Opcode.CONV:
-            predicted = conv_cycles(fields, program.config, macs=1).total
+        if fields["wait"]:
+            predicted = layer_cycles(fields, program.config, macs=1).total
             # After a reset no set of coefficients is in use, and the first two load at once.
             steady = measured[int(index == 0):, index]
             assert steady.tolist() == [predicted] * len(steady), fields
@@ -95,7 +94,7 @@ def test_tells_where_the_cycles_go():
     shape = (16, 16, (3, 3), 1, (1, 1, 1, 1), 1, (32, 32))
     layer = random_layer(rng, shape)
     program = compile_network(Network.chain([layer], (16, 32, 32)), config)
-    cycles = conv_cycles(program.instructions[1], config, layer.macs((1, 16, 32, 32)))
+    cycles = layer_cycles(program.instructions[1], config, layer.macs((1, 16, 32, 32)))
     assert (cycles.compute, cycles.channels, cycles.pixels, cycles.lanes) == (18432, 0, 0, 0)
     assert cycles.total == 18432 + cycles.fill
     assert cycles.fill < 80

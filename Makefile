@@ -19,7 +19,7 @@ demo: $(VENV)/.celosia  ## Classify digits on the simulated engine, and place an
 	@$(BIN)/celosia demo
 
 test: $(VENV)/.celosia-test lint  ## Lint, types and all tests
-	@$(BIN)/pytest -q </dev/null
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -q </dev/null
 
 lint: $(VENV)/.celosia-test  ## Lint and types alone
 	@$(BIN)/ruff check --quiet

@@ -7,7 +7,7 @@ import flatbuffers
 import numpy as np
 import tflite
 
-__all__ = ["Op", "T", "build", "edited", "set_option", "set_scalar"]
+__all__ = ["Op", "T", "build"]
 
 
 @dataclass
@@ -65,30 +65,6 @@ def build(tensors, operators, inputs, outputs, *, version=3, subgraphs=1):
     builder.Finish(_table(builder, "Model", {"Version": version, **vectors}),
                    file_identifier=b"TFL3")
     return bytes(builder.Output())
-
-
-def edited(content, change):
-    """The content after ``change``, which gets an accessor of it and may write to its vectors."""
-    content = bytearray(content)
-    change(tflite.Model.GetRootAs(content, 0))
-    return bytes(content)
-
-
-def set_scalar(message, slot, value, dtype="<i4"):
-    """Overwrite a field of a table, which must be there, by the number of its slot."""
-    offset = message._tab.Offset(4 + 2 * slot)
-    assert offset, "the field has its default value and is not in the file"
-    content, start = message._tab.Bytes, message._tab.Pos + offset
-    raw = np.array(value, dtype).tobytes()
-    content[start:start + len(raw)] = raw
-
-
-def set_option(model, operator, slot, value, dtype="<i4"):
-    """Overwrite an option of an operator, as :func:`set_scalar` does."""
-    table = model.Subgraphs(0).Operators(operator).BuiltinOptions()
-    message = tflite.Conv2DOptions()  # Any will do: only the slot matters.
-    message.Init(table.Bytes, table.Pos)
-    set_scalar(message, slot, value, dtype)
 
 
 def _table(builder, kind, fields):

@@ -11,6 +11,14 @@ __all__ = ["main"]
 COMMANDS = {
     "demo": ("scripts.demo",
              "Classify handwritten digits on the simulated engine; place and route a small one."),
+    "fetch": ("scripts.fetch", "Fetch MLPerf Tiny's four int8 networks."),
+    "check": ("scripts.check", "Say what of a model maps to the engine, what does not, and what to "
+                               "do about it."),
+    "compile": ("scripts.compile",
+                "Compile a model to Verilog, program, weights and manifest."),
+    "run": ("scripts.run", "Run a model on frames in an .npy file."),
+    "fuzz": ("scripts.fuzz", "Compare random models with TFLite's reference kernels and ONNX "
+                             "Runtime; damage files."),
     "configs": ("scripts.configs", "List the named configurations."),
     "generate": ("scripts.hardware",
                  "Write the engine's Verilog, the C header of its registers, and a manifest."),

@@ -1,10 +1,9 @@
 """Model files, read for the commands."""
 
-from contextlib import suppress
+from contextlib import nullcontext
 
 from compiler.errors import ModelError
 from compiler.reader import survey
-from compiler.tflite_file import IDENTIFIER
 from scripts.arrays import load_calibration
 from scripts.console import Refused, running
 
@@ -25,25 +24,14 @@ def survey_model(path, calibration=None):
     Refused
         If a file cannot be read, or is damaged.
     """
+    frames = None if calibration is None else load_calibration(calibration)
+    under_way = nullcontext() if frames is None else running(
+        f"Quantising {path.name} with {len(frames)} frames")
     try:
-        if calibration is None:
-            return survey(path)
-        if _is_tflite(path):
-            raise Refused(f"{path.name}: a TFLite model has its scales already; leave out the "
-                          "calibration, or give the float model as ONNX")
-        frames = load_calibration(calibration)
-        # ONNX is slow to import, and only few models need it.
-        from compiler.calibrate import survey_float
-        with running(f"Quantising {path.name} with {len(frames)} frames"):
-            return survey_float(path, frames)
+        with under_way:
+            return survey(path, frames)
     except ModelError as error:
         raise Refused(str(error)) from None
-
-
-def _is_tflite(path):
-    with suppress(OSError), path.open("rb") as file:
-        return file.read(8)[4:] == IDENTIFIER
-    return False
 
 
 def load_model(path, calibration=None):

@@ -44,10 +44,10 @@ def _configuration(_context, _option, name):
     return config
 
 
-def config_option(*, required):
+def config_option(*, required, default=DEFAULT):
     """``--config NAME``, which gives a :class:`hdl.config.Configuration`."""
     choice: dict[str, Any] = {"required": True} if required else {
-        "default": DEFAULT, "show_default": True}
+        "default": default, "show_default": True}
     return click.option(
         "--config", metavar="NAME", callback=_configuration, **choice,
         help="A configuration that `celosia configs` lists, or a TOML file of your own.")

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The engine as a simulated device: programs and frames in, results and cycles out."""
 
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ class EngineSimulation:
 
     def __init__(self, config):
         self.config = config
-        self.simulation = Simulation(TracedEngine(config))
+        self.simulation = Simulation(TracedEngine(config), key=["engine", config.as_dict()])
 
     def build(self):
         """Compile the simulator, unless that has been done before."""

@@ -75,7 +75,8 @@ def arithmetic(node, function):
     if len(constants) == 2:
         first, second = (node.constant(name, TensorProto.FLOAT) for name in ("A", "B"))
         with np.errstate(all="ignore"):
-            return Constant.of_array(function(first, second).astype(np.float32), node.output)
+            return Constant.of_array(function(first, second).astype(np.float32, copy=False),
+                                     node.output)
     name, = constants
     other = "AB".replace(name, "")
     value = node.value(other)

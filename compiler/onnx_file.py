@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from compiler.errors import Place, quoted
 from compiler.onnx_tensor import type_name
+from compiler.onnx_wire import count_parts
 
 __all__ = ["MICROSOFT", "Graph", "Port", "check_inside", "node_place", "read_graph",
            "run_checker"]
@@ -18,6 +19,12 @@ MAX_BYTES = 1 << 29
 
 OLDEST_OPSET = 10
 """The first opset with QLinearConv and QuantizeLinear."""
+
+MAX_PARTS = 1 << 20
+"""The most fields that a file may have: nodes, attributes, names, tensors, ..."""
+
+MAX_NODES = 1 << 16
+"""The most nodes of a graph."""
 
 MICROSOFT = "com.microsoft"
 """Domain of ONNX Runtime's own operators."""
@@ -125,6 +132,9 @@ def _parse(path, place):
         raise place.fault(f"cannot be read: {error.strerror}", "check the path") from error
     if not content:
         raise place.fault("the file is empty", "export the model again")
+    if count_parts(content, MAX_PARTS) > MAX_PARTS:
+        raise place.fault(f"the file has more than {MAX_PARTS} parts",
+                          "export the model again, or in several")
     try:
         model = onnx.ModelProto.FromString(content)
     except (DecodeError, UnicodeDecodeError) as error:
@@ -159,6 +169,9 @@ def _check_versions(model, place):
     """Version of the standard operators, one that is known."""
     if not model.HasField("graph") or not model.graph.node:
         raise place.fault("there is no graph, or it has no nodes", "export the model again")
+    if len(model.graph.node) > MAX_NODES:
+        raise place.fault(f"the graph has {len(model.graph.node)} nodes",
+                          f"keep graphs to {MAX_NODES} nodes")
     if not 3 <= model.ir_version <= onnx.IR_VERSION:
         raise place.fault(f"IR version {model.ir_version} is not between 3 and {onnx.IR_VERSION}",
                           "export for one of these")

@@ -321,7 +321,8 @@ class Node:
                   else f"{known.required} to {most}")
         if not known.required <= len(proto.input) <= most or len(proto.output) != 1:
             raise self.fault(f"it has {len(proto.input)} input(s) and {len(proto.output)} "
-                             f"output(s)", f"give {counts} inputs and 1 output")
+                             f"output(s)", f"give {counts} input{'s' * (counts != '1')} and 1 "
+                             "output")
         named = zip(known.inputs, proto.input, strict=False)
         if not proto.output[0] or (known.variadic and not all(proto.input)) or any(
                 not given and name not in known.optional for name, given in named):

@@ -57,6 +57,10 @@ _SAME_SHAPE = frozenset((
 are refused."""
 
 
+MAX_CONSTANTS = 1 << 31
+"""Bytes that weights and other constants may take, each as often as nodes read or make it."""
+
+
 class Reader:
     """A graph while it is read.
 
@@ -85,6 +89,7 @@ class Reader:
             name: Constant.of_tensor(tensor) for name, tensor in graph.constants.items()}
         self._consumers = Counter([graph.output.name, *(
             name for node in graph.nodes for name in node.input)])
+        self._kept = 0
         self._layers, self._tensors = set(), {
             name for node in graph.nodes for name in (*node.input, *node.output)}
         self.values[graph.input.name] = self._opened(frame)
@@ -137,6 +142,10 @@ class Reader:
     def _value(self, node):
         try:
             made = node.operator.read(node)
+            self._kept += _bytes_of(made)
+            if self._kept > MAX_CONSTANTS:
+                raise node.fault(f"with its constants all are more than {MAX_CONSTANTS} bytes",
+                                 "fold constants, and share no weights")
             # What several nodes read becomes codes at once; else each would make its own.
             if (self.calibration is not None and isinstance(made, Deferred)
                     and self._consumers[node.output] > 1):
@@ -361,6 +370,12 @@ def survey_graph(graph, calibration=None):
         except ModelError as error:
             faults.append(error)
     return Survey(graph.place.file, tuple(entry.row() for entry in entries), model, tuple(faults))
+
+
+def _bytes_of(value):
+    """Memory that a value keeps."""
+    array = getattr(value, "weight", getattr(value, "codes", getattr(value, "content", None)))
+    return array.nbytes if isinstance(array, np.ndarray) else 0
 
 
 def _frame(port, place):

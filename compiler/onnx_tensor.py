@@ -86,7 +86,7 @@ def read_tensor(tensor, place):
             if np.any((values < limits.min) | (values > limits.max)):
                 raise place.fault(f"{title} has values outside {dtype.name}",
                                   "export the model again: the file is damaged")
-    return values.astype(dtype.newbyteorder("=")).reshape(shape)
+    return values.astype(dtype.newbyteorder("="), copy=False).reshape(shape)
 
 
 def _shape_text(shape):

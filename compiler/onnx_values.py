@@ -304,4 +304,6 @@ def describe(value):
         return f"{np.dtype(code_type(value.unsigned))} codes"
     if isinstance(value, Hosted):
         return "computed on the host"
+    if getattr(value, "integer", False):
+        return "int32 accumulators"
     return "float"

@@ -256,7 +256,8 @@ class Draw:
                           self.target(codes.quantisation.scale * 80))
 
     def pad(self, codes):
-        sides = [self.number(0, 2) for _ in range(4)]
+        # Some padding, since none is no layer, and the graph may have no other.
+        sides = [self.number(1, 2), *(self.number(0, 2) for _ in range(3))]
         channels, height, width = codes.shape
         shape = channels, height + sides[0] + sides[2], width + sides[1] + sides[3]
         pads = self.constant(np.array([0, 0, *sides[:2], 0, 0, *sides[2:]], np.int64))

@@ -172,7 +172,7 @@ CASES = {
     "long name": (lambda m: (setattr(m.graph.node[1], "op_type", "Relu"), setattr(m.graph.node[1],
         "name", "n" * 500)),
         "node 'nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…' (Relu): it has 9 "
-        "input(s) and 1 output(s); give 1 inputs and 1 output"),
+        "input(s) and 1 output(s); give 1 input and 1 output"),
     "opset of ONNX Runtime": (
         lambda m: m.opset_import.append(helper.make_opsetid("com.microsoft", 2)),
         "opset 2 of domain 'com.microsoft' is not 1; export for version 1, once"),

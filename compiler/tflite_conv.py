@@ -5,6 +5,7 @@ from math import prod
 import numpy as np
 
 from compiler.errors import ModelError, quoted
+from compiler.tflite_file import MAX_ELEMENTS
 from compiler.tflite_node import operator
 from compiler.tflite_scale import float_rounding_multiplier
 from compiler.tflite_values import Extent, natural
@@ -14,9 +15,6 @@ from golden.layer import ConvLayer
 from golden.requant import quantise_multiplier
 
 __all__ = ["check_padding", "padding_of", "window_size"]
-
-MAX_PADDING = 1 << 16
-"""The widest padding accepted on any side."""
 
 # How far the scale of a bias may be from the product that it stands for.
 _BIAS_TOLERANCE = 1e-3
@@ -86,19 +84,22 @@ def read_fully_connected(node):
     return node.emit(layer, [value], shape, Extent((*size, units)))
 
 
-def padding_of(node, sizes, kernel, stride, dilation=(1, 1)):
-    """Padding (top, left, bottom, right) of a window over a map of (height, width)."""
+def padding_of(node, value, kernel, stride, dilation=(1, 1)):
+    """Padding (top, left, bottom, right) of a window over a map (N, H, W, C)."""
     if not node.same_padding():
         return (0, 0, 0, 0)
     (top, bottom), (left, right) = (
-        same_padding(*each) for each in zip(sizes, kernel, stride, dilation, strict=True))
-    return check_padding(node, (top, left, bottom, right))
+        same_padding(*each) for each in zip(value.shape[1:3], kernel, stride, dilation,
+                                            strict=True))
+    return check_padding(node, value, (top, left, bottom, right))
 
 
-def check_padding(node, padding):
-    """``padding`` unless it is absurd."""
-    if max(padding) > MAX_PADDING:
-        raise node.fault(f"padding {padding} is more than {MAX_PADDING} on a side",
+def check_padding(node, value, padding):
+    """``padding`` unless the map is too large with it."""
+    frames, height, width, channels = value.shape
+    height, width = height + padding[0] + padding[2], width + padding[1] + padding[3]
+    if frames * height * width * channels > MAX_ELEMENTS:
+        raise node.fault(f"with padding {padding}, its input has {height} rows and {width} columns",
                          "reduce kernel, dilation or padding")
     return padding
 
@@ -118,7 +119,7 @@ def _window(node, value, weight, scales, *, group):
     kernel, sizes = weight.shape[2:], value.shape[1:3]
     stride = node.pair(("StrideH", "StrideW"))
     dilation = node.pair(("DilationHFactor", "DilationWFactor"))
-    padding = padding_of(node, sizes, kernel, stride, dilation)
+    padding = padding_of(node, value, kernel, stride, dilation)
     size = window_size(node, sizes, kernel, stride, padding, dilation)
     layer = _layer(node, value, weight, scales, "tflite", stride=stride, dilation=dilation,
                    padding=padding, group=group)

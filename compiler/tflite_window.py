@@ -112,7 +112,7 @@ def _pad(node, code):
     if np.any(pads[[0, 3]]):
         raise node.fault("it pads frames or channels", "pad height and width only")
     (top, bottom), (left, right) = pads[1:3].tolist()
-    padding = check_padding(node, (top, left, bottom, right))
+    padding = check_padding(node, value, (top, left, bottom, right))
     unsigned = value.quantisation.unsigned
     layer = PoolLayer(name=node.layer_name, kind="max", kernel=(1, 1), padding=padding,
                       pad_code=code, input_unsigned=unsigned, output_unsigned=unsigned)
@@ -126,7 +126,7 @@ def _window(node):
     value = node.map()
     kernel = node.pair(("FilterHeight", "FilterWidth"))
     stride = node.pair(("StrideH", "StrideW"))
-    padding = padding_of(node, value.shape[1:3], kernel, stride)
+    padding = padding_of(node, value, kernel, stride)
     size = window_size(node, value.shape[1:3], kernel, stride, padding)
     if any(count * taps > MAX_REACH for count, taps in zip(size, kernel, strict=True)):
         raise node.fault(f"a window of {kernel} over {value.shape[1:3]} is too large",

@@ -218,9 +218,13 @@ CASES = {
     "kernel beyond the map": (option(CONV, Padding="VALID", DilationHFactor=2), f"{CONV_NODE}: "
                               "The dilated kernel spans 5, more than the padded input's 4; reduce "
                               "kernel or dilation, or use Padding = SAME"),
-    "absurd padding": (option(CONV, DilationHFactor=2**20), f"{CONV_NODE}: padding (1048576, 1, "
-                       "1048576, 1) is more than 65536 on a side; reduce kernel, dilation or "
-                       "padding"),
+    "absurd padding": (option(CONV, DilationHFactor=2**20, DilationWFactor=99), f"{CONV_NODE}: with "
+                       "padding (1048576, 99, 1048576, 99), its input has 2097156 rows and 202 "
+                       "columns; reduce kernel, dilation or padding"),
+    "padded too far": (instead(POOL, "PAD", constants=[ints(0, 0, 0, 2**24, 0, 2, 0, 0,
+                                                            shape=(4, 2))]),
+                       "node 1 't4' (PAD): with padding (0, 0, 16777216, 2), its input has "
+                       "16777220 rows and 6 columns; reduce kernel, dilation or padding"),
 
     # Quantisation.
     "no weight scale": (tensor(WEIGHT, scale=(), zero_point=()), f"{CONV_NODE}: tensor 't1' has 0 "

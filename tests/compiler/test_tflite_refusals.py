@@ -219,8 +219,8 @@ CASES = {
                               "The dilated kernel spans 5, more than the padded input's 4; reduce "
                               "kernel or dilation, or use Padding = SAME"),
     "absurd padding": (option(CONV, DilationHFactor=2**20, DilationWFactor=99), f"{CONV_NODE}: "
-                       "with padding (1048576, 99, 1048576, 99), its input has 2097156 rows and 202 "
-                       "columns; reduce kernel, dilation or padding"),
+                       "with padding (1048576, 99, 1048576, 99), its input has 2097156 rows and "
+                       "202 columns; reduce kernel, dilation or padding"),
     "padded too far": (instead(POOL, "PAD", constants=[ints(0, 0, 0, 2**24, 0, 2, 0, 0,
                                                             shape=(4, 2))]),
                        "node 1 't4' (PAD): with padding (0, 0, 16777216, 2), its input has "

@@ -10,6 +10,7 @@ import json
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -143,11 +144,13 @@ class Package:
                 raise ValueError(f"{folder / name}: its SHA-256 is not the one in the manifest; "
                                  "compile the model again")
         source, result = self.manifest["input"], self.manifest["output"]
+        # Of the network, what goes in is all that frames and results depend on.
+        network: Any = SimpleNamespace(input_shape=tuple(source["feature_map"]),
+                                       input_unsigned=source["codes"] == "uint8")
         self._model = Model(
             file=self.manifest["model"], input=_restored_port(source),
             output=_restored_port(result), host=tuple(map(restored, result["host"])),
-            network=SimpleNamespace(input_shape=tuple(source["feature_map"]),
-                                    input_unsigned=source["codes"] == "uint8"))
+            network=network)
 
     def load_packets(self):
         """Packets, uint32 arrays, that fill the engine's memories; each ends with TLAST."""

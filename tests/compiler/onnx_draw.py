@@ -256,7 +256,6 @@ class Draw:
                           self.target(codes.quantisation.scale * 80))
 
     def pad(self, codes):
-        # Some padding, since none is no layer, and the graph may have no other.
         sides = [self.number(1, 2), *(self.number(0, 2) for _ in range(3))]
         channels, height, width = codes.shape
         shape = channels, height + sides[0] + sides[2], width + sides[1] + sides[3]
@@ -349,6 +348,15 @@ class Draw:
 
     # Models
 
+    def path(self, name):
+        """Nodes that lead to a value, and the names that they read."""
+        nodes, used = [], {name}
+        for node in reversed(self.nodes):
+            if not used.isdisjoint(node.output):
+                nodes.append(node)
+                used.update(node.input)
+        return nodes[::-1], used
+
     def start(self):
         """The model's input."""
         shape = (self.choose(1, 2, 3, 4, 5, 6), self.number(4, 9), self.number(4, 9))
@@ -369,6 +377,8 @@ class Draw:
             made.append(name)
         if self.number(0, 2) == 0:
             codes = self.dense(codes)
+        if all(node.op_type in MAY_DO_NOTHING for node in self.path(codes.name)[0]):
+            codes = self.conv(codes)
         return self.model(codes, real)
 
     def model(self, codes, real=False):
@@ -378,13 +388,9 @@ class Draw:
         output = kind
         if self.qdq and self.number(0, 1):
             name, output = self.real(codes), TensorProto.FLOAT
-        nodes, used = [], {name}
-        for node in reversed(self.nodes):
-            if not used.isdisjoint(node.output):
-                nodes.append(node)
-                used.update(node.input)
+        nodes, used = self.path(name)
         graph = helper.make_graph(
-            nodes[::-1], "drawn",
+            nodes, "drawn",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT if real else kind,
                                            ["N", *self.maps[0].shape])],
             [helper.make_tensor_value_info(name, output, ["N", *codes.shape])],
@@ -395,6 +401,7 @@ class Draw:
 
 OPERATORS = ("conv", "conv", "max_pool", "average_pool", "global_average_pool", "sum", "concat",
              "pad", "clip", "requantise", "reduce_mean", "conv_integer")
+MAY_DO_NOTHING = ("QuantizeLinear", "DequantizeLinear", "Relu", "Clip")
 ONLY_REALS = ("clip", "requantise", "reduce_mean", "conv_integer")
 
 

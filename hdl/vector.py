@@ -1,0 +1,349 @@
+"""Vector unit: sums and maxima over taps, word by word, for pooling and residual addition."""
+
+from amaranth import *
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_range
+from .isa import Instruction
+from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, SumGroup
+from .memories import FetchedWord
+from .operands import TABLE_ENTRIES
+from .vectorlane import VectorLane
+
+__all__ = ["TableEntry", "VectorUnit", "VectorWalker"]
+
+
+class TableEntry(data.StructLayout):
+    """What a code stands for under the taps 0, 2, 4, … (``even``), and 1, 3, 5, … (``odd``)."""
+
+    def __init__(self):
+        super().__init__({"even": signed(MULTIPLIER_WIDTH), "odd": signed(MULTIPLIER_WIDTH)})
+
+
+class VectorWalker(wiring.Component):
+    """Follows the words of a layer: rows of a tile, taps, tiles, blocks; and gives sums slots.
+
+    The sums of a tile lie in successive slots, of its first row first; those of rows that are
+    not live have none. Slots are given out in a ring.
+
+    Parameters
+    ----------
+    rows : :class:`int`, 1 to 64
+        Words of a tap.
+    slots : :class:`int`, at least 2
+        Slots of the ring.
+
+    Members
+    -------
+    layer : ``In(Instruction())``
+        Steady while the walk lasts.
+    restart : ``In(1)``
+        Go to the first word.
+    group : ``In(1)``
+        A group of lanes is done; go to the next slot.
+    word : ``In(1)``
+        A word is done, in the same cycle as its last group; go to the next one.
+    slot : ``Out(range(slots))``
+        Slot of the next group.
+    first, last, odd : ``Out(1)``
+        The word belongs to the first tap, to the last one, to one of odd number.
+    renew : ``Out(1)``
+        No group of this block has been done.
+    done : ``Out(1)``
+        The last word of the layer is done in this cycle.
+    """
+
+    def __init__(self, *, rows, slots):
+        check_range("Rows", rows, 1, 64)
+        check_range("Slots", slots, 2, 8192)
+        self.rows = rows
+        self.slots = slots
+        super().__init__({
+            "layer": In(Instruction()),
+            "restart": In(1),
+            "group": In(1),
+            "word": In(1),
+            "slot": Out(range(slots)),
+            "first": Out(1),
+            "last": Out(1),
+            "odd": Out(1),
+            "renew": Out(1),
+            "done": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layer = self.layer
+        tap, tile, block = Signal(), Signal(), Signal()     # What ends with this word.
+        last_row = self._last(m, "rows", Const(self.rows - 1, range(max(2, self.rows))), self.word)
+        last_tap = self._last(m, "taps", layer.last_step, tap)
+        last_tile = self._last(m, "tiles", layer.tiles, tile)
+        last_block = self._last(m, "blocks", layer.blocks, block)
+        m.d.comb += [
+            tap.eq(self.word & last_row),
+            tile.eq(tap & last_tap),
+            block.eq(tile & last_tile),
+            self.done.eq(block & last_block),
+            self.last.eq(last_tap),
+        ]
+        with m.If(self.restart | tap):
+            m.d.sync += [self.first.eq(self.restart | last_tap),
+                         self.odd.eq(~self.restart & ~last_tap & ~self.odd)]
+        m.d.sync += self.renew.eq(self.restart | block | (self.renew & ~self.group))
+
+        start = Signal.like(self.slot)      # First slot of the tile.
+        following = Signal.like(self.slot)
+        m.d.comb += following.eq(self.slot)
+        with m.If(self.group):
+            m.d.comb += following.eq(Mux(self.slot == self.slots - 1, 0, self.slot + 1))
+        m.d.sync += self.slot.eq(Mux(tap & ~last_tap, start, following))
+        with m.If(tile):
+            m.d.sync += start.eq(following)
+        return m
+
+    def _last(self, m, name, start, step):
+        """Return whether a counter is at its end, from where its next step leads to ``start``, the
+        number of its steps less one."""
+        left = Signal.like(start, name=name + "_left")
+        last = Signal(name=name + "_last")
+        new = self.restart | last
+        with m.If(self.restart | step):
+            m.d.sync += [left.eq(Mux(new, start, left - 1)),
+                         last.eq(Mux(new, start == 0, left == 1))]
+        return last
+
+
+class VectorUnit(wiring.Component):
+    """Adds up what lies under the taps of each output pixel, channel by channel, or finds the
+    greatest.
+
+    ::
+
+        words ─ register ─ lanes ─ groups
+        tables ──────────────┘
+
+    ``sum = Σ operand``, or ``max operand``, over the taps of a pixel. An operand is a code,
+    sign- or zero-extended as the layer's ``unsigned`` says, or, if the layer has ``table``, the
+    table's entry for the byte that the code is. All of them have 32 bits; sums wrap.
+
+    Words come block by block, in a block tile by tile of ``rows`` pixels, in a tile tap by tap,
+    for each row one word. Words that are not ``live`` are passed over. Sums leave pixel by pixel,
+    in ``channels / lanes`` groups each, the first group of a block with ``renew``.
+
+    Timing, with ``parts = channels / lanes``, each rule with nothing else in the way:
+
+    - A word takes ``parts`` cycles, one that is not live takes one; no cycle is lost between
+      taps, tiles and blocks.
+    - The first group of a layer can be offered :attr:`LATENCY` cycles after its last word was
+      taken. If there is one tap, groups leave as fast as they are made. Else the groups of a tile
+      leave in the cycles in which no word of a second or later tap is at work, that is, while
+      the first tap of the next tile comes: the memory of the sums is read once a cycle.
+    - So, if words and groups never wait, and ``t`` is the cycle in which the last live word is
+      taken, the last group of a layer is offered in cycle ``t + parts + 6`` if there is one tap,
+      else in cycle ``t + parts + 3 + max(3, n)``. Here ``n`` is the number of groups that have
+      not left: ``live * parts`` of the last tile, and if ``dead`` of its rows are not live, and
+      there is a tile before it, ``max(0, dead * (parts + 1 - taps))`` of that.
+    - A table's entry takes two cycles. Words go on in the cycle after the last one's.
+    - A layer is accepted from the second cycle on after the last group of the one before, and
+      after the last word, live or not. Its first word goes on two cycles later or when it has
+      come.
+
+    Parameters
+    ----------
+    rows : :class:`int`, 1 to 64
+        Words of a tap.
+    channels : :class:`int`, 1 to 64
+        Codes in a word.
+    lanes : :class:`int`, a divisor of ``channels``, the quotient a power of two
+        Sums in a group.
+    slots : :class:`int`, at least ``channels / lanes``
+        Of a group's layout.
+
+    Members
+    -------
+    layers : ``In(stream.Signature(Instruction()))``
+        Layers, all of them VECTOR.
+    words : ``In(stream.Signature(FetchedWord(...)))``
+    tables : ``In(stream.Signature(TableEntry()))``
+        For each layer with ``table`` 256 entries, of code byte 0 first; taken once the layer has
+        been.
+    sums : ``Out(stream.Signature(SumGroup(...)))``
+    loaded : ``Out(1)``
+        The tables of the layer that was taken last, if it has any, are there.
+    """
+
+    LATENCY = 2 + VectorLane.LATENCY
+    #: Sums that have room beside those of a tile. At full rate less are finished or on their way.
+    SPARE = 8
+
+    def __init__(self, *, rows, channels, lanes, slots):
+        check_range("Rows", rows, 1, 64)
+        check_range("Channels", channels, 1, 64)
+        check_range("Lanes", lanes, 1, channels)
+        parts = channels // lanes
+        if channels % lanes or parts & (parts - 1):
+            raise ValueError(f"Channels must be a power of two times lanes ({lanes}), "
+                             f"not {channels}")
+        check_range("Slots", slots, parts, 64)
+        self.rows = rows
+        self.channels = channels
+        self.lanes = lanes
+        self.slots = slots
+        self.parts = parts
+        self.depth = rows * parts + self.SPARE
+        super().__init__({
+            "layers": In(stream.Signature(Instruction())),
+            "words": In(stream.Signature(FetchedWord(channels=channels))),
+            "tables": In(stream.Signature(TableEntry())),
+            "sums": Out(stream.Signature(SumGroup(lanes=lanes, slots=slots))),
+            "loaded": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.walker = walker = VectorWalker(rows=self.rows, slots=self.depth)
+        layer = Signal(Instruction())
+        busy = Signal()         # A layer has been accepted, and the end of its last word not seen.
+        running = Signal()      # Its tables, if any, are filled, and its words may go on.
+        m.d.comb += walker.layer.eq(layer)
+        done = Signal()
+        m.d.sync += [walker.restart.eq(self.layers.valid & self.layers.ready),
+                     done.eq(walker.done)]
+        with m.If(self.layers.valid & self.layers.ready):
+            m.d.sync += [layer.eq(self.layers.payload), busy.eq(1)]
+        with m.Elif(done):
+            m.d.sync += busy.eq(0)
+
+        # Sums begun, and not yet taken at the output, but for those of the cycle before; in that
+        # cycle and in this one another two may have begun.
+        occupied = Signal(range(self.depth + 1))
+        begun, left, room = Signal(), Signal(), Signal()
+        m.d.sync += [
+            begun.eq(walker.group & walker.first), left.eq(self.sums.valid & self.sums.ready),
+            occupied.eq(occupied + begun - left), room.eq(occupied <= self.depth - 3),
+        ]
+        m.d.comb += self.layers.ready.eq(~busy & (occupied == 0))
+
+        # A word waits in a register of its own, from which its groups go one by one. The first
+        # tap's go only if there is room for their sums.
+        waiting, live, go = Signal(), Signal(), Signal()
+        codes = Signal(self.words.p.codes.shape(), reset_less=True)
+        part = Signal(range(max(2, self.parts)))
+        m.d.comb += [
+            go.eq(waiting & running & (room | ~walker.first | ~live)),
+            walker.group.eq(go & live),
+            walker.word.eq(go & ((part == self.parts - 1) | ~live)),
+            self.words.ready.eq(~waiting | walker.word),
+        ]
+        with m.If(self.words.ready):
+            m.d.sync += [part.eq(0), waiting.eq(self.words.valid), live.eq(self.words.p.live),
+                         codes.eq(self.words.p.codes)]
+        if self.parts > 1:
+            with m.Elif(go):
+                m.d.sync += [part.eq(part + 1),
+                             codes.eq(Value.cast(codes) >> (self.lanes * OPERAND_WIDTH))]
+
+        lanes = self._lanes(m, layer, walker, codes)
+        filled = self._tables(m, lanes)
+        with m.If((walker.restart & ~layer.table) | filled):
+            m.d.sync += running.eq(1)
+        with m.Elif(walker.done):
+            m.d.sync += running.eq(0)
+        return m
+
+    def _lanes(self, m, layer, walker, codes):
+        """Sums, and their way out; return the lanes."""
+        tags = data.StructLayout({"valid": 1, "first": 1, "last": 1, "slot": walker.slot.shape()})
+        stage1, stage2, stage3, stage4 = (
+            Signal(tags, name=f"stage{number}") for number in (1, 2, 3, 4))
+        clear2 = Signal()
+        m.d.sync += [
+            stage1.valid.eq(walker.group), stage1.first.eq(walker.first),
+            stage1.last.eq(walker.last), stage1.slot.eq(walker.slot),
+            stage2.eq(stage1), clear2.eq(stage1.first | layer.maximum),
+            stage3.eq(stage2), stage4.eq(stage3),
+        ]
+
+        # A sum leaves when the memory is not read for a next tap. Its address is a register that
+        # either of them has set in the cycle before.
+        head, slot2 = Signal.like(walker.slot), Signal.like(walker.slot)
+        following = Signal.like(head)
+        finished = Signal(range(self.depth + 1))    # Sums that have not left their slots.
+        there, finishing = Signal(), Signal()       # Whether there are any; one more.
+        next1, next2, give = Signal(), Signal(), Signal()
+        m.d.comb += [
+            next1.eq(stage1.valid & ~stage1.first),
+            finishing.eq(stage4.valid & stage4.last),
+            give.eq(there & ~next2 & (~self.sums.valid | self.sums.ready)),
+            following.eq(head),
+        ]
+        with m.If(give):
+            m.d.comb += following.eq(Mux(head == self.depth - 1, 0, head + 1))
+        m.d.sync += [
+            head.eq(following), next2.eq(next1), slot2.eq(Mux(next1, stage1.slot, following)),
+            finished.eq(finished + finishing - give),
+            there.eq(finishing | Mux(give, finished > 1, finished > 0)),
+            self.sums.valid.eq(give | (self.sums.valid & ~self.sums.ready)),
+        ]
+        self._tags(m, walker, head, give)
+
+        lanes = []
+        for index in range(self.lanes):
+            lane = VectorLane(slots=self.depth, distance=self.rows * self.parts)
+            m.submodules[f"lane{index}"] = lane
+            lanes.append(lane)
+            m.d.comb += [
+                lane.table.eq(layer.table), lane.maximum.eq(layer.maximum),
+                lane.unsigned.eq(layer.unsigned), lane.code.eq(codes[index]),
+                lane.odd.eq(walker.odd), lane.slot2.eq(slot2),
+                lane.clear2.eq(clear2), lane.give.eq(give),
+                lane.slot3.eq(stage3.slot), lane.valid3.eq(stage3.valid),
+                lane.first3.eq(stage3.first), lane.slot4.eq(stage4.slot),
+                lane.valid4.eq(stage4.valid), lane.first4.eq(stage4.first),
+                self.sums.p.sums[index].eq(lane.given),
+            ]
+        return lanes
+
+    def _tags(self, m, walker, head, give):
+        """Give ``slot`` and ``renew`` with the sums."""
+        m.submodules.renewals = renewals = memory.Memory(shape=1, depth=self.depth, init=[])
+        write, read = renewals.write_port(), renewals.read_port(domain="comb")
+        part = Signal.like(self.sums.p.slot)
+        slot, renew = Signal.like(part), Signal()
+        m.d.comb += [
+            write.addr.eq(walker.slot), write.data.eq(walker.renew),
+            write.en.eq(walker.group & walker.first), read.addr.eq(head),
+            self.sums.p.slot.eq(slot), self.sums.p.renew.eq(renew),
+        ]
+        with m.If(give):
+            m.d.sync += [
+                part.eq(Mux(part == self.parts - 1, 0, part + 1)),
+                slot.eq(part), renew.eq(read.data),
+            ]
+
+    def _tables(self, m, lanes):
+        """Fill the tables of a layer that has any; return in which cycle they are full.
+
+        An entry's even half is written in a first cycle, its odd one in a second.
+        """
+        filling, odd, filled = Signal(), Signal(), Signal()
+        index = Signal(range(TABLE_ENTRIES))
+        write = Signal()
+        m.d.comb += [
+            write.eq(filling & self.tables.valid), self.tables.ready.eq(filling & odd),
+            filled.eq(write & odd & (index == TABLE_ENTRIES - 1)),
+            self.loaded.eq(~filling),
+        ]
+        for lane in lanes:
+            m.d.comb += [
+                lane.table_en.eq(write), lane.table_address.eq(Cat(index, odd)),
+                lane.table_data.eq(Mux(odd, self.tables.p.odd, self.tables.p.even)),
+            ]
+        with m.If(self.layers.valid & self.layers.ready & self.layers.p.table):
+            m.d.sync += filling.eq(1)
+        with m.Elif(filled):
+            m.d.sync += filling.eq(0)
+        with m.If(write):
+            m.d.sync += [odd.eq(~odd), index.eq(index + odd)]
+        return filled

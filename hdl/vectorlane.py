@@ -1,0 +1,139 @@
+"""One lane of the vector unit: tables, partial sums, and what adds up or finds the greatest."""
+
+from amaranth import *
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_range
+from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH
+from .memories import block_memory
+from .operands import TABLE_ENTRIES
+
+__all__ = ["VectorLane"]
+
+
+class VectorLane(wiring.Component):
+    """Keeps sums, or maxima, of codes or of what tables make of them.
+
+    ::
+
+        code ─┬─ tables ─┬─ operand ─┬─ sum, comparison ─ sums ─┬─ given
+              └──────────┘           └────── sum so far ────────┘
+
+    Operands and sums have 32 bits and are signed; sums wrap. Free-running, in five stages:
+
+    0. ``code`` is looked up.
+    1. What the tables give is registered, as block RAM is slow.
+    2. The operand is the table's entry or the code itself. ``slot2`` of the sums is read.
+    3. The sum, and whether the operand is greater than what was read.
+    4. ``slot4`` is written with the sum; if ``maximum``, where the operand is greater, or if
+       ``first4``.
+
+    Parameters
+    ----------
+    slots : :class:`int`, 2 to 8192
+        Sums that are kept.
+    distance : :class:`int`, at least 1
+        Cycles from an operand to that of the next tap, at least.
+
+    Members
+    -------
+    table_en, table_address, table_data : ``In``
+        Port that fills the tables: 256 entries for even taps, then 256 for odd ones.
+    table, maximum, unsigned : ``In(1)``
+        Operands are entries of the tables; the greatest is wanted; codes are uint8. Steady.
+    code, odd : ``In``
+        Stage 0: a code, and whether its tap is odd.
+    slot2, clear2 : ``In``
+        Stage 2: slot to read, and whether to add nothing to the operand.
+    slot3, valid3, first3 : ``In``
+        Stage 3: where the sum belongs, whether there is one, and whether it is a pixel's first.
+    slot4, valid4, first4 : ``In``
+        The same in stage 4.
+    give : ``In(1)``
+        Stage 2: ``given`` is what is read in this cycle, from the next one on.
+    given : ``Out(signed(32))``
+    """
+
+    #: Stages, and so cycles from a code to the first one in which its sum can be read.
+    LATENCY = 5
+
+    def __init__(self, *, slots, distance):
+        check_range("Slots", slots, 2, 8192)
+        check_range("Distance", distance, 1, 4096)
+        self.slots = slots
+        self.distance = distance
+        super().__init__({
+            "table_en": In(1),
+            "table_address": In(range(2 * TABLE_ENTRIES)),
+            "table_data": In(MULTIPLIER_WIDTH),
+            "table": In(1),
+            "maximum": In(1),
+            "unsigned": In(1),
+            "code": In(OPERAND_WIDTH),
+            "odd": In(1),
+            "slot2": In(range(slots)),
+            "clear2": In(1),
+            "slot3": In(range(slots)),
+            "valid3": In(1),
+            "first3": In(1),
+            "slot4": In(range(slots)),
+            "valid4": In(1),
+            "first4": In(1),
+            "give": In(1),
+            "given": Out(signed(MULTIPLIER_WIDTH)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        operand = self._operand(m)
+
+        def register(name):
+            return Signal(signed(MULTIPLIER_WIDTH), name=name, reset_less=True)
+
+        # Stage 2: the sum so far goes to two registers, one to compare the operand with, and one
+        # to add to it, which flip-flops make zero without a table in the adder's way.
+        m.submodules.sums = sums = memory.Memory(shape=MULTIPLIER_WIDTH, depth=self.slots, init=[])
+        write, read = sums.write_port(), sums.read_port(domain="comb")
+        compared, addend, given = register("compared"), register("addend"), register("given_sum")
+        so_far = Signal(signed(MULTIPLIER_WIDTH))
+        m.d.comb += [read.addr.eq(self.slot2), so_far.eq(read.data), self.given.eq(given)]
+        m.d.sync += [compared.eq(so_far), addend.eq(Mux(self.clear2, 0, so_far))]
+        with m.If(self.give):
+            m.d.sync += given.eq(read.data)
+
+        # Stages 3 and 4: a maximum stays as it is where the operand is not greater.
+        total3, total4 = addend + operand, register("total4")
+        greater3, greater4 = (compared - operand)[-1], Signal()
+        m.d.sync += [total4.eq(total3), greater4.eq(greater3)]
+        m.d.comb += [
+            write.addr.eq(self.slot4), write.data.eq(total4),
+            write.en.eq(self.valid4 & (self.first4 | ~self.maximum | greater4)),
+        ]
+        # What is wanted before it has been written.
+        if self.distance <= 2:
+            with m.If(write.en & (self.slot4 == self.slot2)):
+                m.d.comb += so_far.eq(total4)
+        if self.distance == 1:
+            with m.If(self.valid3 & (self.slot3 == self.slot2)):
+                m.d.comb += so_far.eq(Mux(self.first3 | ~self.maximum | greater3, total3, compared))
+        return m
+
+    def _operand(self, m):
+        """Stages 0 to 2 of what is added."""
+        m.submodules.tables = tables = block_memory(width=MULTIPLIER_WIDTH,
+                                                    depth=2 * TABLE_ENTRIES)
+        write, read = tables.write_port(), tables.read_port()
+        m.d.comb += [
+            write.addr.eq(self.table_address), write.data.eq(self.table_data),
+            write.en.eq(self.table_en), read.addr.eq(Cat(self.code, self.odd)),
+        ]
+        code1, code2 = (Signal(OPERAND_WIDTH, name=name, reset_less=True)
+                        for name in ("code1", "code2"))
+        entry = Signal(MULTIPLIER_WIDTH, reset_less=True)
+        operand = Signal(signed(MULTIPLIER_WIDTH), reset_less=True)
+        sign = code2[-1] & ~self.unsigned
+        extended = Cat(code2, sign.replicate(MULTIPLIER_WIDTH - OPERAND_WIDTH))
+        m.d.sync += [code1.eq(self.code), code2.eq(code1), entry.eq(read.data),
+                     operand.eq(Mux(self.table, entry, extended))]
+        return operand

@@ -35,8 +35,8 @@ class WindowUnit(wiring.Component):
 
     Timing, exactly, so that a model can count cycles:
 
-    - A word that is taken waits in a register and *goes on* in the next cycle, or later. The next
-      one that is live can be taken in the cycle in which it does; one that is not, in any cycle.
+    - A live word that is taken waits in a register and *goes on* in the next cycle, or later; the
+      next word can be taken in the cycle in which it does. One that is not live is gone at once.
     - A word of a layer goes on 2 cycles after the layer was accepted at the earliest, one a cycle.
     - The first word of a block goes on when all words of the block's weights have been taken. Those
       of the next block are taken from 3 cycles after that on, one a cycle. So blocks of at least
@@ -143,7 +143,7 @@ class WindowUnit(wiring.Component):
         space = ~waiting | able | self.wrong
         m.d.comb += [
             able.eq(running & room & (~walker.first | kernel.loaded)),
-            self.words.ready.eq(space | ~self.words.p.live),
+            self.words.ready.eq(space),
             walker.advance.eq(waiting & able),
         ]
         with m.If(space):

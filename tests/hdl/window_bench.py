@@ -136,7 +136,7 @@ def schedule(dut, layers):
         for completes, line in zip(layer.completes, live, strict=True):
             completes = iter(completes.tolist())
             for index, word in enumerate(line):
-                taken = max(taken + 1, gone_on if word else 0)
+                taken = max(taken + 1, gone_on)
                 cycles["words"].append(taken)
                 if not word:
                     continue

@@ -27,19 +27,20 @@ class Total(Deferred):
     -------
     first, second : Real
         That DequantizeLinear makes.
-    fused : bool
-        Whether it is QLinearAdd, whose ties are other ones: see `golden.onnx_ops.onnx_add`.
     """
 
     first: Real
     second: Real
-    fused: bool = False
 
     def settle(self, output, quantisation):
-        """Add the layer that makes the codes to the network, as tensor ``output``."""
+        """Add the layer that makes the codes to the network, as tensor ``output``.
+
+        Ties are those of QLinearAdd where ONNX Runtime makes that of it.
+        """
+        sources = self.first.quantisation, self.second.quantisation
         try:
-            layer = onnx_add(self.node.layer_name(), self.first.quantisation,
-                             self.second.quantisation, quantisation, fused=self.fused,
+            layer = onnx_add(self.node.layer_name(), *sources, quantisation,
+                             fused=self.is_fused(quantisation, *sources),
                              **self.bounds(quantisation))
         except ValueError as error:
             raise self.node.fault(str(error), "calibrate again") from error
@@ -47,7 +48,7 @@ class Total(Deferred):
                                      output, layout=self.layout, quantisation=quantisation)
 
 
-def total(node, first, second, **fields):
+def total(node, first, second):
     """The `Total` of two reals that lie alike."""
     shapes = [real.layout.shape for real in (first, second)]
     if shapes[0] != shapes[1]:
@@ -56,8 +57,7 @@ def total(node, first, second, **fields):
     if not node.network.same_place(first.codes, second.codes):
         raise node.fault("the elements of its operands lie in different orders",
                          "remove the Reshape or Transpose before it")
-    return Total(node=node, layout=node.network.placed(first.codes), first=first, second=second,
-                 **fields)
+    return Total(node=node, layout=node.network.placed(first.codes), first=first, second=second)
 
 
 @operator("Add", "A B", mapped=f"{SUM}; with a constant, a bias",
@@ -76,7 +76,7 @@ def qlinear_add(node):
     first, second = (Real.dequantised(*node.quantised(name, f"{name}_scale", f"{name}_zero_point"))
                      for name in ("A", "B"))
     made = node.quantisation("C_scale", "C_zero_point")
-    return total(node, first, second, fused=True).settle(node.output, made)
+    return total(node, first, second).settle(node.output, made)
 
 
 @operator("Relu", "X", mapped=BOUNDS)

@@ -77,7 +77,9 @@ class Softmax:
     .. math:: y_i = \frac{e^{x_i - \max x}}{\sum_j e^{x_j - \max x}}
 
     over some axes. Exponential and sum are rounded their own way by every runtime: results agree
-    with ONNX Runtime's to some units in the last place of a float32, not bit for bit.
+    with ONNX Runtime's to some units in the last place of a float32, not bit for bit. Its
+    QLinearSoftmax, which it also makes of DequantizeLinear - Softmax - QuantizeLinear, takes
+    ⌊1 / y_scale⌋ for 1 / y_scale, and may be off by a step more.
 
     Members
     -------

@@ -36,15 +36,16 @@ class Average(Deferred):
     window : Window
     taps : int
         What every sum is divided by.
-    fused : bool
-        Whether it is QLinearAveragePool, which adds the zero point before it rounds half to even.
+    windowed : bool
+        Whether ONNX Runtime's QLinearAveragePool computes it, or would: that adds the zero point
+        before it rounds half to even.
     """
 
     source: Codes
     quantisation: Quantisation
     window: Window
     taps: int
-    fused: bool = False
+    windowed: bool = False
 
     def settle(self, output, quantisation):
         """Add the pooling that makes the codes to the network, as tensor ``output``."""
@@ -52,7 +53,7 @@ class Average(Deferred):
             self.node.layer_name(), self.quantisation, quantisation,
             kernel=self.window.kernel, **self.window.fields(), taps=self.taps,
             **self.bounds(quantisation))
-        if self.fused:
+        if self.windowed and self.is_fused(quantisation, self.quantisation):
             layer = _with_even_codes(layer, self.taps * Fraction(quantisation.scale)
                                      / Fraction(self.quantisation.scale))
         return self.node.network.add(self.node, layer, (self.source,), output,
@@ -110,7 +111,7 @@ def qlinear_average_pool(node):
     node.must_be("channels_last", 0, "export in the layout (N, C, H, W)")
     real = Real.dequantised(*node.quantised("X", "x_scale", "x_zero_point"))
     made = node.quantisation("y_scale", "y_zero_point")
-    return _average(node, real, fused=True).settle(node.output, made)
+    return _average(node, real).settle(node.output, made)
 
 
 @operator("GlobalAveragePool", "X", mapped=AVERAGE)
@@ -175,7 +176,7 @@ def _maximum(node, codes, window, quantisation=None):
                             provisional=quantisation is not None)
 
 
-def _average(node, real, **fields):
+def _average(node, real):
     window, size = _map_window(node, real.codes)
     if window.beyond != (0, 0):
         raise node.fault("attribute 'ceil_mode' = 1 adds windows that go beyond the padding",
@@ -187,7 +188,7 @@ def _average(node, real, **fields):
             raise node.fault("its windows hold different numbers of elements", EQUAL)
     channels = node.network.shapes[real.codes.tensor][0]
     return Average(node=node, layout=Layout((channels, *window.size)), source=real.codes,
-                   quantisation=real.quantisation, window=window, taps=taps, **fields)
+                   quantisation=real.quantisation, window=window, taps=taps, windowed=True)
 
 
 def _whole(size):

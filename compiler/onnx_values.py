@@ -248,6 +248,14 @@ class Deferred:
                                 quantisation.dtype, rounding="half_even")
         return {"low": low, "high": high}
 
+    def is_fused(self, quantisation, *sources):
+        """Whether ONNX Runtime makes one operator on codes of DequantizeLinear, this and
+        QuantizeLinear, if it has one: unless it is told not to, where ``sources``, `Quantisation`,
+        and the result have one type and a clip in between does nothing."""
+        limits = np.iinfo(quantisation.dtype)
+        return (all(source.unsigned == quantisation.unsigned for source in sources)
+                and self.bounds(quantisation) == {"low": limits.min, "high": limits.max})
+
     def settle(self, output, quantisation) -> Codes:
         """Add the layer that makes the codes to the network, as tensor ``output``."""
         raise NotImplementedError

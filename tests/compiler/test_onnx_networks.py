@@ -134,6 +134,31 @@ def test_ceil_mode_as_onnx_runtime_has_it(size, kernel, stride, pads, save):
     check(graph, save, kinds=[PoolLayer])
 
 
+@pytest.mark.parametrize("zero_point", [3, 4])
+@pytest.mark.parametrize("operator", ["Add", "AveragePool"])
+def test_ties_go_where_onnx_runtime_sends_them(operator, zero_point, save):
+    """To the even code where it fuses three nodes into one, which it does unless told not to."""
+    def build(clipped):
+        graph = Graph((4, 16, 16))
+        value = (graph.add("Add", [graph.real("x")] * 2) if operator == "Add" else
+                 graph.add(operator, [graph.real("x")], kernel_shape=[2, 2], strides=[2, 2]))
+        if clipped:  # A clip that does something keeps it from that.
+            value = graph.add("Clip", [value, graph.constant(np.float32(-20))])
+        graph.output(graph.quantised(value, 1.0 if operator == "Add" else 0.25, zero_point),
+                     (4, 16, 16) if operator == "Add" else (4, 8, 8))
+        return graph.model().SerializeToString()
+
+    for clipped in (False, True):
+        content = build(clipped)
+        model = read_onnx(save(content))
+        x = random_codes(np.random.default_rng(0), model.input, 8)
+        made = model.run(x)
+        np.testing.assert_array_equal(made, runtime_tensors(content, x)[0])
+        raw = runtime_tensors(content, x, optimise=False)[0]
+        share = np.mean(made != raw)
+        assert share > 0.05 if zero_point % 2 and not clipped else share == 0
+
+
 def test_softmax_is_on_the_host(save):
     graph = Graph((3, 4, 4))
     value = graph.quantised(graph.conv(graph.real("x"), (10, 3, 4, 4)))

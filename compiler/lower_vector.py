@@ -46,14 +46,14 @@ class VectorJob:
     def fields(self, sources, target):
         """Fields of the instruction, given the :class:`compiler.layout.Region` of every tensor."""
         layer, words = self.layer, self.source.words
-        fields = (self._pool(layer, sources[0], target) if isinstance(layer, PoolLayer)
-                  else self._elementwise(sources, target))
-        return {
-            "opcode": Opcode.VECTOR, **fields, "block_step": 1,
-            "tap_words": 0, "blocks": words - 1,
+        fields = {
+            "opcode": Opcode.VECTOR, "block_step": 1, "tap_words": 0, "blocks": words - 1,
             "zero": layer.output_zero_point, "low": layer.low, "high": layer.high,
+            **(self._pool(layer, sources[0], target) if isinstance(layer, PoolLayer)
+               else self._elementwise(sources, target)),
             **write_fields(target, first_word=0, groups=words * self.config.parts),
         }
+        return fields | self._side_by_side(sources[0], target)
 
     def weights(self):
         """None, uint8 (0, columns)."""
@@ -77,6 +77,24 @@ class VectorJob:
             "pad_code": layer.pad_code % 256, "last_step": prod(layer.kernel) - 1,
             **walk(source, target.shape[1:], self.config, kernel=layer.kernel,
                    stride=layer.stride, padding=layer.padding[:2], dilation=layer.dilation),
+        }
+
+    def _side_by_side(self, source, target):
+        """Fields that differ if the words of a frame's only pixel are taken for pixels.
+
+        Its channels are all treated alike; and as a tile takes no longer for all of its rows
+        than for one, averages over a whole map so take a fraction of the cycles.
+        """
+        words = self.source.words
+        if target.shape[1:] != (1, 1) or (source.frames > 1 and target.step != words):
+            return {}
+        if isinstance(self.layer, PoolLayer) and any(self.layer.padding):
+            return {}       # Coordinates tell which taps lie in the padding.
+        pixels = source.frames * words
+        return {
+            "x_step": 1, "stride_x": 0, "out_width": words - 1, "block_step": 0, "blocks": 0,
+            "pixels": pixels - 1, "tiles": -(-pixels // self.config.rows) - 1, "out_step": 1,
+            "out_groups": self.config.parts - 1,
         }
 
     def _elementwise(self, sources, target):

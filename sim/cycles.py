@@ -8,6 +8,8 @@ from hdl.multiplier import multiplier_class
 from hdl.operands import window_steps
 from hdl.pipeline import coefficient_delay
 from hdl.scaleshift import lane_latency
+from hdl.vector import VectorUnit
+from hdl.window import WindowUnit
 from sim.window_cycles import Raster, window_cycles
 
 __all__ = ["Cycles", "layer_cycles"]
@@ -114,17 +116,18 @@ def _vector(extents, config, macs):
     passed = extents.dead * taps * extents.blocks - extents.dead
     tail = 0
     if taps > 1:
-        last = (config.rows - extents.dead) * parts
-        tiles = extents.tiles * extents.blocks
-        before = (config.rows if extents.tiles > 1 else config.rows - extents.dead) * parts
-        late = before - last - extents.dead * (taps - 1) if tiles > 1 else 0
-        tail = max(2, last + max(0, late)) - 2
+        # Groups that have not left when the last word comes.
+        waiting = (config.rows - extents.dead) * parts
+        if extents.tiles * extents.blocks > 1:
+            waiting += max(0, extents.dead * (parts + 1 - taps))
+        tail = max(3, waiting) - 3
     block = extents.pixels * taps * parts + extents.dead * taps
     short = max(0, _set_cycles(config, config.channels) - block)
     return Cycles(
         compute=macs / (config.rows * config.columns), channels=0, pixels=passed,
         memory=words - macs / (config.rows * config.columns), lanes=words * (parts - 1) + tail,
-        coefficients=(extents.blocks - 1) * short, fill=11 + _lanes_latency(config))
+        coefficients=(extents.blocks - 1) * short,
+        fill=5 + VectorUnit.LATENCY + _lanes_latency(config))
 
 
 def _depthwise(extents, config, macs):
@@ -139,7 +142,7 @@ def _depthwise(extents, config, macs):
     compute = macs / (config.rows * config.columns)
     return Cycles(
         compute=compute, channels=0, pixels=0, memory=free - compute, lanes=paced - free,
-        coefficients=total - paced, fill=19 + _lanes_latency(config))
+        coefficients=total - paced, fill=6 + WindowUnit.LATENCY + _lanes_latency(config))
 
 
 def _set_cycles(config, channels):

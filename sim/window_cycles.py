@@ -66,7 +66,7 @@ def window_cycles(raster, *, parts, sets, weights):
         first = True
         for index, gives_pixel in enumerate(gives):
             passed = raster.dead if block and index == 0 else 0
-            port = max(port + 1 + passed, enter)
+            port = max(port + 1, enter) + passed
             enter = max(port + 1, enter + 1)
             if index == 0:
                 enter = max(enter, first_word + weights + 3) if block else enter

@@ -143,7 +143,7 @@ class Configuration:
 
 
 #: Memories of an engine that has the 208 block RAMs, of 2 KB, of an LFE5U-85F for itself.
-_LARGE = {"activation_words": 12288, "weight_words": 17408, "coefficient_words": 2048,
+_LARGE = {"activation_words": 12288, "weight_words": 17408, "coefficient_words": 3072,
           "program_words": 1024, "vector": True, "window_width": 256}
 #: The same for the 56 block RAMs of an LFE5U-25F.
 _MEDIUM = {"activation_words": 4096, "weight_words": 10240, "coefficient_words": 1024,

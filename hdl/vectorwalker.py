@@ -1,0 +1,103 @@
+"""Where the vector unit is in a layer: which tap, tile and block, and where their sums lie."""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_range
+from .isa import Instruction
+
+__all__ = ["VectorWalker"]
+
+
+class VectorWalker(wiring.Component):
+    """Follows the words of a layer: rows of a tile, taps, tiles, blocks; and gives sums slots.
+
+    The sums of a tile lie in successive slots, of its first row first; those of rows that are
+    not live have none. Slots are given out in a ring.
+
+    Parameters
+    ----------
+    rows : :class:`int`, 1 to 64
+        Words of a tap.
+    slots : :class:`int`, at least 2
+        Slots of the ring.
+
+    Members
+    -------
+    layer : ``In(Instruction())``
+        Steady while the walk lasts.
+    restart : ``In(1)``
+        Go to the first word.
+    group : ``In(1)``
+        A group of lanes is done; go to the next slot.
+    word : ``In(1)``
+        A word is done, in the same cycle as its last group; go to the next one.
+    slot : ``Out(range(slots))``
+        Slot of the next group.
+    first, last, odd : ``Out(1)``
+        The word belongs to the first tap, to the last one, to one of odd number.
+    renew : ``Out(1)``
+        No group of this block has been done.
+    done : ``Out(1)``
+        The last word of the layer is done in this cycle.
+    """
+
+    def __init__(self, *, rows, slots):
+        check_range("Rows", rows, 1, 64)
+        check_range("Slots", slots, 2, 8192)
+        self.rows = rows
+        self.slots = slots
+        super().__init__({
+            "layer": In(Instruction()),
+            "restart": In(1),
+            "group": In(1),
+            "word": In(1),
+            "slot": Out(range(slots)),
+            "first": Out(1),
+            "last": Out(1),
+            "odd": Out(1),
+            "renew": Out(1),
+            "done": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layer = self.layer
+        tap, tile, block = Signal(), Signal(), Signal()     # What ends with this word.
+        last_row = self._last(m, "rows", Const(self.rows - 1, range(max(2, self.rows))), self.word)
+        last_tap = self._last(m, "taps", layer.last_step, tap)
+        last_tile = self._last(m, "tiles", layer.tiles, tile)
+        last_block = self._last(m, "blocks", layer.blocks, block)
+        m.d.comb += [
+            tap.eq(self.word & last_row),
+            tile.eq(tap & last_tap),
+            block.eq(tile & last_tile),
+            self.done.eq(block & last_block),
+            self.last.eq(last_tap),
+        ]
+        with m.If(self.restart | tap):
+            m.d.sync += [self.first.eq(self.restart | last_tap),
+                         self.odd.eq(~self.restart & ~last_tap & ~self.odd)]
+        m.d.sync += self.renew.eq(self.restart | block | (self.renew & ~self.group))
+
+        start = Signal.like(self.slot)      # First slot of the tile.
+        following = Signal.like(self.slot)
+        m.d.comb += following.eq(self.slot)
+        with m.If(self.group):
+            m.d.comb += following.eq(Mux(self.slot == self.slots - 1, 0, self.slot + 1))
+        m.d.sync += self.slot.eq(Mux(tap & ~last_tap, start, following))
+        with m.If(tile):
+            m.d.sync += start.eq(following)
+        return m
+
+    def _last(self, m, name, start, step):
+        """Return whether a countdown from ``start``, a number less one, is at its end, from where
+        it begins anew."""
+        left = Signal.like(start, name=name + "_left")
+        last = Signal(name=name + "_last")
+        new = self.restart | last
+        with m.If(self.restart | step):
+            m.d.sync += [left.eq(Mux(new, start, left - 1)),
+                         last.eq(Mux(new, start == 0, left == 1))]
+        return last

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
-import numpy as np
 
 from compiler.program import compile_network
 from compiler.reader import read_model
@@ -208,13 +207,12 @@ class _Campaign:
             advance = stack.enter_context(
                 running(f"Reading {count} damaged files", steps=count))
             for number, name, inner in self.numbers(seed, count):
-                module, rng = self.modules[name], np.random.default_rng(inner)
-                content = module.damaged(bases[name][inner % len(bases[name])], rng)
+                module = self.modules[name]
+                content, check = module.wreck(inner, bases[name])
                 case = _Case(number, content, module.SUFFIX, "--count 0 --readers 1")
                 with case.failing():
                     path = Path(folder, f"model{module.SUFFIX}")
-                    self.outcomes[name][module.check_damaged(
-                        content, path, sandboxes[name], rng)] += 1
+                    self.outcomes[name][check(path, sandboxes[name])] += 1
                 advance()
 
     def table(self):

@@ -1,16 +1,21 @@
 """Cases of the ONNX reader: random graphs and damaged files."""
 
+import functools
+from functools import partial
+
 import numpy as np
 import onnx
 import onnx.numpy_helper
 
 from scripts.digits import float_model_path, model_path
 from scripts.fuzzing import onnx_oracle
+from scripts.fuzzing.checks import require
+from scripts.fuzzing.float_draw import FloatDraw
 from scripts.fuzzing.onnx_draw import Draw, random_codes
 from scripts.fuzzing.reading import read_damaged, too_large
 
-__all__ = ["RUNTIME", "SUFFIX", "bases", "check_damaged", "compare", "damaged", "drawn",
-           "frames_of"]
+__all__ = ["RUNTIME", "SUFFIX", "bases", "check_damaged", "check_damaged_float", "compare",
+           "damaged", "drawn", "float_bases", "frames_of", "wreck"]
 
 #: End of the files' names, and the module of the runtime that they are compared with.
 SUFFIX, RUNTIME = ".onnx", onnx_oracle.__name__
@@ -42,6 +47,13 @@ def bases(models=(), count=16):
     return [model_path().read_bytes(), float_model_path().read_bytes(),
             *(drawn(1000 + seed)[1] for seed in range(count)),
             *(path.read_bytes() for path in models if path.suffix == SUFFIX)]
+
+
+@functools.cache
+def float_bases(count=8):
+    """Float files to damage."""
+    return [float_model_path().read_bytes(),
+            *(FloatDraw(seed).graph(seed).SerializeToString() for seed in range(count))]
 
 
 # What scales, sizes and attributes are replaced with.
@@ -184,7 +196,49 @@ CHANGES = (_attribute, _attribute, _attribute, _number, _number, _number, _sizes
            _edge, _operator, _swap, _end, _end, _version, _external)
 
 
-def check_damaged(content, path, sandbox, rng):
+def wreck(number, files):
+    """Damaged content of this number out of what :func:`bases` returned, or of a float model each
+    eighth time, and the function that reads it: :func:`check_damaged` or
+    :func:`check_damaged_float`."""
+    rng = np.random.default_rng(number)
+    if number % 8 == 7:
+        floats = float_bases()
+        content = damaged(floats[number // 8 % len(floats)], rng)
+        return content, partial(check_damaged_float, content, rng=rng)
+    content = damaged(files[number % len(files)], rng)
+    return content, partial(check_damaged, content, rng=rng)
+
+
+def check_damaged_float(content, path, _sandbox, *, rng):
+    """Read and quantise a damaged float model; return what became of it, in a word.
+
+    It must be refused in one line, or give finite results.
+
+    Raises
+    ------
+    MismatchError
+        If it is read wrongly.
+    """
+    path.write_bytes(content)
+    try:
+        shape = onnx.ModelProto.FromString(content).graph.input[0].type.tensor_type.shape
+        sizes = [dim.dim_value for dim in shape.dim][1:]
+    except Exception:
+        # What does not parse, protobuf refuses in many ways.
+        sizes = [1, 28, 28]
+    if not all(0 < size <= 64 for size in sizes):
+        sizes = [1]
+    images = rng.normal(0, 1, (4, *sizes)).astype(np.float32)
+    model, outcome = read_damaged(path, images)
+    if model is None:
+        return outcome
+    if too_large(model.network, len(images)):
+        return "too large to run"
+    require(np.all(np.isfinite(model.run(images))), "its results are not finite")
+    return "quantised"
+
+
+def check_damaged(content, path, sandbox, *, rng):
     """Read a damaged file; return what became of it, in a word.
 
     It must be refused in one line or read within bounded time, and what is read must give what

@@ -125,7 +125,7 @@ class Draw(Parts):
                           self.target(codes.quantisation.scale * 80))
 
     def pad(self, codes):
-        sides = [self.number(0, 2) for _ in range(4)]
+        sides = [self.number(1, 2), *(self.number(0, 2) for _ in range(3))]
         channels, height, width = codes.shape
         shape = channels, height + sides[0] + sides[2], width + sides[1] + sides[3]
         pads = self.constant(np.array([0, 0, *sides[:2], 0, 0, *sides[2:]], np.int64))
@@ -184,6 +184,15 @@ class Draw(Parts):
 
     # Models
 
+    def path(self, name):
+        """Nodes that lead to a value, and the names that they read."""
+        nodes, used = [], {name}
+        for node in reversed(self.nodes):
+            if not used.isdisjoint(node.output):
+                nodes.append(node)
+                used.update(node.input)
+        return nodes[::-1], used
+
     def start(self):
         """The model's input."""
         shape = (self.choose(1, 2, 3, 4, 5, 6), self.number(4, 9), self.number(4, 9))
@@ -204,6 +213,8 @@ class Draw(Parts):
             made.append(name)
         if self.number(0, 2) == 0:
             codes = self.dense(codes)
+        if all(node.op_type in MAY_DO_NOTHING for node in self.path(codes.name)[0]):
+            codes = self.conv(codes)
         return self.model(codes, real)
 
     def model(self, codes, real=False):
@@ -213,13 +224,9 @@ class Draw(Parts):
         output = kind
         if self.qdq and self.number(0, 1):
             name, output = self.real(codes), TensorProto.FLOAT
-        nodes, used = [], {name}
-        for node in reversed(self.nodes):
-            if not used.isdisjoint(node.output):
-                nodes.append(node)
-                used.update(node.input)
+        nodes, used = self.path(name)
         graph = helper.make_graph(
-            nodes[::-1], "drawn",
+            nodes, "drawn",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT if real else kind,
                                            ["N", *self.maps[0].shape])],
             [helper.make_tensor_value_info(name, output, ["N", *codes.shape])],
@@ -230,6 +237,7 @@ class Draw(Parts):
 
 OPERATORS = ("conv", "conv", "max_pool", "average_pool", "global_average_pool", "sum", "concat",
              "pad", "clip", "requantise", "reduce_mean", "conv_integer")
+MAY_DO_NOTHING = ("QuantizeLinear", "DequantizeLinear", "Relu", "Clip")
 ONLY_REALS = ("clip", "requantise", "reduce_mean", "conv_integer")
 
 

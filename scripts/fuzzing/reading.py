@@ -15,8 +15,14 @@ PATIENCE = 10.0
 MOST_WORK, MOST_ELEMENTS = 1 << 26, 1 << 20
 
 
-def read_damaged(path):
+def read_damaged(path, calibration=None):
     """Read the file ``path``, which may be damaged in any way.
+
+    Parameters
+    ----------
+    path : path
+    calibration : array or None
+        As of :func:`compiler.reader.survey`.
 
     Returns
     -------
@@ -30,7 +36,7 @@ def read_damaged(path):
     """
     with bounded(PATIENCE, "Reading"):
         try:
-            found = survey(path)
+            found = survey(path, calibration)
             faults, model = found.faults, found.model
         except ModelError as fault:
             faults, model = (fault,), None

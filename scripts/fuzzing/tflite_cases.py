@@ -1,5 +1,6 @@
 """Cases of the TFLite reader: random graphs and damaged files."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from scripts.fuzzing.reading import read_damaged, too_large
 from scripts.fuzzing.tflite_draw import Draw, random_frames
 
 __all__ = ["RUNTIME", "SUFFIX", "bases", "check_damaged", "compare", "damaged", "drawn",
-           "frames_of"]
+           "frames_of", "wreck"]
 
 #: End of the files' names, and the module of the runtime that they are compared with.
 SUFFIX, RUNTIME = ".tflite", tflite_oracle.__name__
@@ -63,7 +64,15 @@ def damaged(content, rng):
     return bytes(content)
 
 
-def check_damaged(content, path, sandbox, rng):
+def wreck(number, files):
+    """Damaged content of this number out of what :func:`bases` returned, and the function that
+    reads it: :func:`check_damaged`."""
+    rng = np.random.default_rng(number)
+    content = damaged(files[number % len(files)], rng)
+    return content, partial(check_damaged, content, rng=rng)
+
+
+def check_damaged(content, path, sandbox, *, rng):
     """Read a damaged file; return what became of it, in a word.
 
     It must be refused in one line or read within bounded time, and what is read must give what

@@ -13,7 +13,7 @@ from compiler.reader import read_model
 from golden.layer import ConvLayer
 from golden.pool import PoolLayer
 from scripts.digits import float_model_path, load_images, model_path
-from tests.compiler.float_draw import FloatDraw
+from scripts.fuzzing.float_draw import FloatDraw
 from tests.compiler.onnx_build import Graph
 from tests.golden.refusal import refuses
 

@@ -6,13 +6,8 @@ import pytest
 from compiler.errors import ModelError
 from compiler.onnx_reader import read_onnx
 from scripts.digits import model_path
-from tests.compiler.fuzz_onnx import (
-    bases,
-    check_damaged,
-    check_damaged_float,
-    damaged,
-    float_bases,
-)
+from scripts.fuzzing import onnx_cases
+from scripts.fuzzing.sandbox import Sandbox
 from tests.compiler.models import small_model
 
 
@@ -82,21 +77,22 @@ def test_flipped_bits_of_the_demo(save):
 @pytest.mark.usefixtures("exact_runtime")
 @pytest.mark.parametrize("block", range(5))
 def test_damaged_models_are_refused_or_equal_onnx_runtime(block, save):
-    """A sample of ``python -m tests.compiler.fuzz_onnx``."""
-    path, files = save(b""), bases()
+    """A sample of ``celosia fuzz --format onnx --readers``."""
+    path, files = save(b""), onnx_cases.bases()
     outcomes = set()
-    for case in range(block * 60, block * 60 + 60):
-        rng = np.random.default_rng(case)
-        outcomes.add(check_damaged(damaged(files[case % len(files)], rng), path, rng))
+    with Sandbox(onnx_cases.RUNTIME) as sandbox:
+        for number in range(block * 60, block * 60 + 60):
+            _, check = onnx_cases.wreck(number, files)
+            outcomes.add(check(path, sandbox))
     assert outcomes >= {"refused", "equal"}
 
 
 def test_damaged_float_models_are_refused_or_quantised(save):
-    path, files = save(b""), float_bases()
-    outcomes = set()
-    for case in range(120):
-        rng = np.random.default_rng(case)
-        outcomes.add(check_damaged_float(damaged(files[case % len(files)], rng), path, rng))
+    """Every eighth one is a float model."""
+    path, outcomes = save(b""), set()
+    for number in range(7, 960, 8):
+        _, check = onnx_cases.wreck(number, ())
+        outcomes.add(check(path, None))
     assert outcomes >= {"refused", "quantised"}
 
 

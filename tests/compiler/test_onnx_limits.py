@@ -13,7 +13,7 @@ from compiler.errors import ModelError
 from compiler.onnx_reader import read_onnx
 from compiler.onnx_wire import count_parts
 from scripts.digits import float_model_path, model_path
-from tests.compiler.fuzz_onnx import drawn
+from scripts.fuzzing.onnx_cases import drawn
 from tests.compiler.onnx_build import Graph
 from tests.golden.conv_cases import SEARCH
 from tests.golden.refusal import refuses

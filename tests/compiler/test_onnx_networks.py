@@ -11,10 +11,12 @@ from golden.concat import ConcatLayer
 from golden.elementwise import ElementwiseLayer
 from golden.layer import ConvLayer
 from golden.pool import PoolLayer
-from tests.compiler.fuzz_onnx import check_graph, drawn
+from scripts.fuzzing import onnx_cases
+from scripts.fuzzing.onnx_cases import drawn
+from scripts.fuzzing.onnx_draw import random_codes
+from scripts.fuzzing.onnx_oracle import compare, runtime_tensors
+from tests.compiler.cases import compare_drawn
 from tests.compiler.onnx_build import Graph
-from tests.compiler.onnx_draw import random_codes
-from tests.compiler.onnx_runtime import assert_near_runtime, runtime_tensors
 from tests.golden.conv_cases import SEARCH
 
 pytestmark = pytest.mark.usefixtures("exact_runtime")
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("exact_runtime")
 @SEARCH
 @given(st.integers(0, 2**32 - 1))
 def test_random_graphs_equal_onnx_runtime_but_for_ties(tmp_path_factory, seed):
-    check_graph(seed, tmp_path_factory.mktemp("onnx") / "model.onnx")
+    compare_drawn(onnx_cases, seed, tmp_path_factory.mktemp("onnx"))
 
 
 def test_random_graphs_hold_layers_of_every_kind(save):
@@ -36,12 +38,12 @@ def test_random_graphs_hold_layers_of_every_kind(save):
                     (ElementwiseLayer, 1), (ElementwiseLayer, 2)}
 
 
-def test_differences_are_rare(save):
+def test_differences_are_rare(tmp_path):
     """Without scales that are powers of two, next to nothing is next to a tie."""
     differ = count = 0
     for seed in range(1, 60):
         if seed % 3:
-            made = check_graph(seed, save(b""))
+            made = compare_drawn(onnx_cases, seed, tmp_path)
             differ, count = differ + made[0], count + made[1]
     assert count > 50_000
     assert differ <= count // 10_000
@@ -53,7 +55,7 @@ def check(graph, save, *, frames=3, seed=0, kinds=None):
     model = read_onnx(save(content))
     x = random_codes(np.random.default_rng(seed), model.input, frames)
     for optimise in (True, False):
-        assert_near_runtime(model, content, x, optimise=optimise)
+        compare(model, content, x, optimise=optimise)
     if kinds is not None:
         assert [type(node.layer) for node in model.network.nodes] == kinds
     return model

@@ -10,8 +10,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from compiler.onnx_reader import read_onnx
 from scripts.digits import float_model_path, load_images
-from tests.compiler.float_draw import FloatDraw
-from tests.compiler.onnx_runtime import assert_near_runtime, runtime_tensors
+from scripts.fuzzing.float_draw import FloatDraw
+from scripts.fuzzing.onnx_oracle import compare, runtime_tensors
 from tests.compiler.test_calibrate import frames_for
 
 pytestmark = pytest.mark.usefixtures("exact_runtime")
@@ -63,7 +63,7 @@ def test_digits(form, unsigned, per_channel, quantised):
     assert len(model.network.nodes) == 5
     content = path.read_bytes()
     for optimise in (True, False):
-        differ, count = assert_near_runtime(model, content, images, optimise=optimise)
+        differ, count = compare(model, content, images, optimise=optimise)
         assert differ < count / 10_000
     expected = runtime_tensors(content, images)[0].reshape(200, 10)
     made = model.run(images).reshape(200, 10)
@@ -78,7 +78,7 @@ def test_random_models(seed, form, unsigned, per_channel, quantised):
     frames = frames_for(model, 8)
     path = quantised(model, frames, form=form, unsigned=unsigned, per_channel=per_channel)
     quantised_model = read_onnx(path)
-    differ, count = assert_near_runtime(quantised_model, path.read_bytes(), frames,
+    differ, count = compare(quantised_model, path.read_bytes(), frames,
                                         optimise=True, rounded_bias=True)
     # Averages of equal scales are ties by the dozen.
     assert differ < count / 50

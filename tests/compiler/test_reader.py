@@ -5,7 +5,7 @@ import pytest
 from compiler.errors import ModelError
 from compiler.reader import read_model, survey
 from scripts.digits import model_path
-from tests.compiler.fuzz_tflite import drawn
+from scripts.fuzzing.tflite_cases import drawn
 from tests.golden.refusal import refuses
 
 

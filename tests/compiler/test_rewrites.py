@@ -20,7 +20,7 @@ from golden.elementwise import ElementwiseLayer
 from golden.layer import ConvLayer
 from golden.network import Network, Node
 from golden.pool import PoolLayer, clip_layer
-from tests.compiler.fuzz_tflite import drawn
+from scripts.fuzzing.tflite_cases import drawn
 
 SHAPE = (3, 6, 5)
 RNG = np.random.default_rng(0)

@@ -7,13 +7,15 @@ import pytest
 
 from compiler.errors import ModelError
 from compiler.tflite_reader import survey_tflite
-from tests.compiler.fuzz_tflite import bases, check_damaged, damaged, drawn
-from tests.compiler.tflite_sandbox import Sandbox
+from scripts.fuzzing import tflite_cases
+from scripts.fuzzing.sandbox import Sandbox
+from scripts.fuzzing.tflite_cases import drawn
+from tests.compiler.tinyml import tinyml_if_any
 
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with Sandbox() as sandbox:
+    with Sandbox(tflite_cases.RUNTIME) as sandbox:
         yield sandbox
 
 
@@ -28,12 +30,11 @@ def test_every_truncation_is_refused(tmp_path):
 
 @pytest.mark.parametrize("block", range(2))
 def test_damaged_files(block, sandbox, tmp_path):
-    """The rest of them: ``python -m tests.compiler.fuzz_tflite``."""
-    files, outcomes = bases(), Counter()
-    for case in range(200 * block, 200 * block + 200):
-        rng = np.random.default_rng(case)
-        content = damaged(files[case % len(files)], rng)
-        outcomes[check_damaged(content, tmp_path / "model.tflite", sandbox, rng)] += 1
+    """A sample of ``celosia fuzz --format tflite --readers``."""
+    files, outcomes = tflite_cases.bases(tinyml_if_any()), Counter()
+    for number in range(200 * block, 200 * block + 200):
+        _, check = tflite_cases.wreck(number, files)
+        outcomes[check(tmp_path / "model.tflite", sandbox)] += 1
     assert outcomes["refused"] > 100
     assert outcomes["equal"] > 5
 

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from compiler.model import Model
 from compiler.tflite_reader import survey_tflite
 from golden.pool import PoolLayer
-from tests.compiler.fuzz_tflite import check_graph
-from tests.compiler.tflite_build import Op, T, build
-from tests.compiler.tflite_draw import OPERATORS, Draw, random_frames
-from tests.compiler.tflite_oracle import assert_equals_reference
+from scripts.fuzzing import tflite_cases
+from scripts.fuzzing.tflite_build import Op, T, build
+from scripts.fuzzing.tflite_draw import OPERATORS, Draw, random_frames
+from scripts.fuzzing.tflite_oracle import compare
+from tests.compiler.cases import compare_drawn
 from tests.golden.conv_cases import SEARCH as LONG_SEARCH
 
 CODES = [0.5], [3]
@@ -35,7 +36,7 @@ def same(content, path, frames=2, seed=0):
     """The model, whose tensors all equal TFLite's for random frames."""
     model = read(content, path)
     frames = random_frames(np.random.default_rng(seed), model.input, frames)
-    assert_equals_reference(model, content, frames)
+    compare(model, content, frames)
     return model
 
 
@@ -81,7 +82,7 @@ def test_products_of_scales_are_rounded_as_in_tflite(kind, name, path):
 @pytest.mark.parametrize("block", range(6))
 def test_random_graphs_equal_tflite(block, path):
     for case in range(50):
-        check_graph(10_000 + 50 * block + case, path)
+        compare_drawn(tflite_cases, 10_000 + 50 * block + case, path.parent)
 
 
 def chain(*steps, frame=(4, 3, 2), last=None):

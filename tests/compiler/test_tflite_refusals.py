@@ -9,7 +9,7 @@ import tflite
 from compiler import tflite_file, tflite_node
 from compiler.errors import ModelError
 from compiler.tflite_reader import survey_tflite
-from tests.compiler.tflite_build import Op, T, build
+from scripts.fuzzing.tflite_build import Op, T, build
 from tests.golden.refusal import refuses
 
 CODES = [0.5], [3]

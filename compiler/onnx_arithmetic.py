@@ -14,8 +14,7 @@ from compiler.onnx_window import Window
 __all__ = ["arithmetic", "is_constant"]
 
 CONSTANT = "bias or scale of the layer before, or a table"
-LIMITS = ("two operands that are not constant; a constant other than one number, or one per "
-          "channel behind a convolution or a product")
+LIMITS = "with a constant: one number, or one per channel behind a convolution or a product"
 UNIT = 64
 """Weight of a BatchNorm on its own: the bias is then rounded to 1/64 of a step of the input."""
 
@@ -45,7 +44,7 @@ def div(node):
 
 @operator("BatchNormalization", "X scale B input_mean input_var", epsilon=FLOAT, momentum=FLOAT,
           training_mode=INT, mapped="multiplier, shift and bias of the convolution before it, or a "
-          "depthwise one of its own", limits="training; models that are quantised already")
+          "depthwise one of its own", limits="of a float model, in inference")
 def batch_normalization(node):
     """BatchNorm of a model that is quantised here."""
     node.must_be("training_mode", 0, "export the model for inference")

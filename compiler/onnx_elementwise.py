@@ -61,7 +61,7 @@ def total(node, first, second):
 
 
 @operator("Add", "A B", mapped=f"{SUM}; with a constant, a bias",
-          limits="broadcasting, but for a constant per tensor or channel")
+          limits="equal shapes, or a constant per tensor or channel")
 def add(node):
     """Sum of two values, or of a value and a constant."""
     if any(is_constant(node.value(name)) for name in ("A", "B")):
@@ -70,7 +70,7 @@ def add(node):
 
 
 @operator("QLinearAdd", "A A_scale A_zero_point? B B_scale B_zero_point? C_scale C_zero_point?",
-          domain=MICROSOFT, mapped=SUM, limits="broadcasting; constants")
+          domain=MICROSOFT, mapped=SUM, limits="equal shapes, no constants")
 def qlinear_add(node):
     """Sum of codes, quantised."""
     first, second = (Real.dequantised(*node.quantised(name, f"{name}_scale", f"{name}_zero_point"))
@@ -85,7 +85,7 @@ def relu(node):
     return _clipped(node, "X", 0.0, np.inf)
 
 
-@operator("Clip", "input min? max?", mapped=BOUNDS, limits="bounds that are not constant",
+@operator("Clip", "input min? max?", mapped=BOUNDS, limits="constant bounds",
           min=FLOAT, max=FLOAT)
 def clip(node):
     """Values limited to an interval."""
@@ -96,7 +96,7 @@ def clip(node):
 
 
 @operator("Cast", "input", mapped="layout only: no element moves",
-          limits="all but int32 accumulators to float", to=INT, saturate=INT)
+          limits="int32 accumulators to float", to=INT, saturate=INT)
 def cast(node):
     """Accumulators as reals."""
     node.must_be("saturate", 1, "leave it out")

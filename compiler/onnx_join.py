@@ -17,7 +17,7 @@ from golden.pool import PoolLayer
 __all__ = ["Joined"]
 
 CONCAT = "addresses: tensors side by side, and a table where scales differ"
-LIMITS = "other axes than that of the channels; constants"
+LIMITS = "of channels; no constants"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,7 +78,7 @@ def qlinear_concat(node):
 
 @operator("Pad", "data pads? constant_value? axes?", mapped="padding of the layer after it, or a "
           "layer of its own", mode=STRING, pads=INTS, value=FLOAT,
-          limits="modes other than constant; a value without a code; all but height and width")
+          limits="mode constant, with a value that has a code; height and width only")
 def pad(node):
     """A constant around a feature map."""
     node.text("mode", ("constant",))

@@ -27,7 +27,7 @@ def identity(node):
     return node.value("input")
 
 
-@operator("Dropout", "data ratio? training_mode?", mapped=MAPPED, limits="training",
+@operator("Dropout", "data ratio? training_mode?", mapped=MAPPED, limits="in inference",
           ratio=FLOAT, seed=INT)
 def dropout(node):
     """The value itself, outside training."""
@@ -36,7 +36,7 @@ def dropout(node):
     return node.value("data")
 
 
-@operator("Constant", "", mapped="a constant", limits="all but a tensor, a number or integers",
+@operator("Constant", "", mapped="a constant", limits="a tensor, a number or integers",
           value=TENSOR, value_float=FLOAT, value_int=INT, value_ints=INTS)
 def constant(node):
     """A tensor that is an attribute."""
@@ -54,7 +54,7 @@ def constant(node):
     return Constant.of_array(np.array(values, np.int64), node.output)
 
 
-@operator("Reshape", "data shape", mapped=MAPPED, limits="a shape that is not constant; the batch",
+@operator("Reshape", "data shape", mapped=MAPPED, limits="a constant shape; frames stay apart",
           allowzero=INT)
 def reshape(node):
     """The same elements with other sizes."""
@@ -76,7 +76,7 @@ def reshape(node):
     return _reshaped(node, "data", (before[0], *_filled(node, rest, elements, told)))
 
 
-@operator("Flatten", "input", mapped=MAPPED, limits="the batch", axis=INT)
+@operator("Flatten", "input", mapped=MAPPED, limits="frames stay apart", axis=INT)
 def flatten(node):
     """All axes but that of the frames as one."""
     shape = _shape(node, "input")
@@ -86,7 +86,7 @@ def flatten(node):
     return _reshaped(node, "input", (shape[0], math.prod(shape[1:])))
 
 
-@operator("Squeeze", "data axes?", mapped=MAPPED, limits="axes that are not given; the batch",
+@operator("Squeeze", "data axes?", mapped=MAPPED, limits="axes that are given; frames stay apart",
           axes=INTS)
 def squeeze(node):
     """Without some axes of size 1."""
@@ -100,7 +100,7 @@ def squeeze(node):
                                          if axis not in axes))
 
 
-@operator("Unsqueeze", "data axes?", mapped=MAPPED, limits="the batch", axes=INTS)
+@operator("Unsqueeze", "data axes?", mapped=MAPPED, limits="frames stay apart", axes=INTS)
 def unsqueeze(node):
     """With further axes of size 1."""
     sizes, given = list(_shape(node, "data")), _given_axes(node)
@@ -110,7 +110,7 @@ def unsqueeze(node):
 
 
 @operator("Transpose", "data", mapped=MAPPED, perm=INTS,
-          limits="an order in which a layer would have to move elements; the batch")
+          limits="only where no layer has to move elements; frames stay apart")
 def transpose(node):
     """Axes in another order."""
     value, shape = node.value("data"), _shape(node, "data")

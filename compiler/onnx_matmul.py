@@ -41,7 +41,7 @@ def qlinear_matmul(node):
 
 
 @operator("QGemm", "A a_scale a_zero_point B b_scale b_zero_point C? y_scale? y_zero_point?",
-          domain=MICROSOFT, mapped=MAPPED, limits=f"{LIMITS}; transA", alpha=FLOAT, transA=INT,
+          domain=MICROSOFT, mapped=MAPPED, limits=f"{LIMITS}; transA 0", alpha=FLOAT, transA=INT,
           transB=INT)
 def qgemm(node):
     """Product of codes plus bias; quantised, or else to be quantised."""
@@ -61,7 +61,7 @@ def qgemm(node):
     return sums.settle(node.output, node.quantisation("y_scale", "y_zero_point"))
 
 
-@operator("Gemm", "A B C?", mapped=MAPPED, limits=f"{LIMITS}; transA", alpha=FLOAT, beta=FLOAT,
+@operator("Gemm", "A B C?", mapped=MAPPED, limits=f"{LIMITS}; transA 0", alpha=FLOAT, beta=FLOAT,
           transA=INT, transB=INT)
 def gemm(node):
     """Product of reals that are codes plus bias, to be quantised."""

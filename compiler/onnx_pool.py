@@ -17,9 +17,9 @@ __all__ = ["Average"]
 
 AVERAGE = "sum over a window, scaled"
 MAXIMUM = "maximum over a window"
-LIMITS = "padding of a kernel's size or more; SAME with a dilation"
-EVEN = ("windows that hold different numbers of elements (padding that does not count), and "
-        "ceil_mode where a window goes beyond the padding")
+LIMITS = "less padding than kernel; SAME only without dilation"
+EVEN = ("as many elements in every window: count_include_pad 1 where there is padding, ceil_mode 1 "
+        "only where no window goes beyond it")
 EQUAL = "calculate with count_include_pad = 1, or without padding"
 
 
@@ -72,7 +72,7 @@ def _with_even_codes(layer, step):
                    output_zero_point=layer.output_zero_point - 1)
 
 
-@operator("MaxPool", "X", mapped=MAXIMUM, limits=f"{LIMITS}; storage_order, Indices",
+@operator("MaxPool", "X", mapped=MAXIMUM, limits=f"{LIMITS}; storage_order 0; one output",
           **POOL_WINDOW, storage_order=INT)
 def max_pool(node):
     """Maxima of windows; of reals, they are those of their codes."""
@@ -103,7 +103,7 @@ def average_pool(node):
 
 
 @operator("QLinearAveragePool", "X x_scale x_zero_point? y_scale y_zero_point?", domain=MICROSOFT,
-          mapped=AVERAGE, limits=f"{LIMITS}; {EVEN}; channels_last, dilations",
+          mapped=AVERAGE, limits=f"{LIMITS}; {EVEN}; channels_last 0, no dilations",
           **{key: kind for key, kind in POOL_WINDOW.items() if key != "dilations"},
           count_include_pad=INT, channels_last=INT)
 def qlinear_average_pool(node):
@@ -121,7 +121,7 @@ def global_average_pool(node):
 
 
 @operator("QLinearGlobalAveragePool", "X x_scale x_zero_point y_scale y_zero_point",
-          domain=MICROSOFT, mapped=AVERAGE, limits="channels_last", channels_last=INT)
+          domain=MICROSOFT, mapped=AVERAGE, limits="channels_last 0", channels_last=INT)
 def qlinear_global_average_pool(node):
     """Means of whole maps of codes, quantised."""
     node.must_be("channels_last", 0, "export in the layout (N, C, H, W)")
@@ -131,7 +131,7 @@ def qlinear_global_average_pool(node):
 
 
 @operator("ReduceMean", "data axes?", mapped=AVERAGE, axes=INTS, keepdims=INT,
-          noop_with_empty_axes=INT, limits="axes other than height and width")
+          noop_with_empty_axes=INT, limits="over height and width")
 def reduce_mean(node):
     """Means over height, width or both."""
     node.must_be("noop_with_empty_axes", 0, "give axes")

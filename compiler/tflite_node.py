@@ -51,7 +51,7 @@ class Operator:
     mapped : str
         What the operator becomes, in a few words.
     limits : str
-        What of it is refused, in a few words; empty if nothing is.
+        What is asked of it beyond its definition, in a few words; may be empty.
     read : callable
         Takes a `Node`, returns the `Value` of its output, or an array of ints.
     """

@@ -5,6 +5,7 @@ from pathlib import Path
 from scripts.files import write_whole
 from scripts.instructions import instructions_page
 from scripts.registers import registers_page
+from scripts.support import support_page
 
 __all__ = ["PAGES", "write_pages"]
 
@@ -13,6 +14,7 @@ __all__ = ["PAGES", "write_pages"]
 PAGES = {
     "docs/instructions.md": instructions_page,
     "docs/registers.md": registers_page,
+    "docs/support.md": support_page,
 }
 
 

@@ -10,7 +10,7 @@ __all__ = ["ENGINES", "engine"]
 
 def configuration(name, rows, columns, lanes, channels, **parameters):
     # Few words, none of them a power of two: so addresses beyond are near.
-    memories = {"activation_words": 1100, "weight_words": 6000, "coefficient_words": 150,
+    memories = {"activation_words": 1100, "weight_words": 6000, "coefficient_words": 700,
                 "program_words": 1000}
     return Configuration(name=name, device="any", rows=rows, columns=columns, lanes=lanes,
                          channels=channels, **memories, **parameters)

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from compiler.program import compile_network
+from golden.elementwise import ElementwiseLayer
 from golden.layer import ConvLayer
 from golden.network import Network
+from golden.pool import PoolLayer
 from hdl.isa import INSTRUCTION_WORDS, Destination, Opcode, Status
 from sim.engine import frame_packets, load_packets, packet, start_packet
 from sim.interpreter import Interpreter
 from tests.cosim.engines import ENGINES, engine
-from tests.cosim.test_engine import PATIENCE, beats_of, codes_of
+from tests.cosim.test_engine import PATIENCE, beats_of, codes_of, interpreted
 
 
 @pytest.fixture(params=["2x3 of 4 channels", "8x8"])
@@ -70,6 +72,61 @@ def wrong_programs(config, program):
         "coefficient_base": config.coefficient_words - config.columns + 1}}
     yield "end", beyond, {end: {"base": config.program_words - INSTRUCTION_WORDS + 1}}
     yield "end beyond 16 bits", beyond, {end: {"base": 0xFFFF}}
+
+
+def units_example(config):
+    """A layer for each unit: two on the window unit's lines, and tables; with three frames."""
+    rng = np.random.default_rng(2)
+    channels = 2 * config.channels
+    window = ConvLayer(
+        name="window", weight=rng.integers(-128, 128, (channels, 1, 3, 3)), group=channels,
+        bias=rng.integers(-99, 99, channels), multiplier=np.full(channels, 2**30),
+        shift=np.full(channels, 38), rounding="half_even", padding=(1, 1, 1, 1))
+    pool = PoolLayer(name="pool", kind="max", kernel=(2, 2))
+    table = ElementwiseLayer(name="table", tables=rng.integers(-99, 99, (1, 256)),
+                             input_unsigned=(False,))
+    network = Network.chain([window, pool, table], (channels, 4, 5))
+    frames = rng.integers(-128, 128, (3, channels, 4, 5)).astype(np.int8)
+    return network, compile_network(network, config), frames
+
+
+def wrong_units(config, program):
+    """(what is wrong, status, fields to change by instruction) of layers on other units."""
+    opcodes = [fields["opcode"] for fields in program.instructions]
+    window, pool = map(opcodes.index, (Opcode.DEPTHWISE, Opcode.VECTOR))
+    table = opcodes.index(Opcode.VECTOR, pool + 1)
+    illegal, beyond = Status.ILLEGAL_INSTRUCTION, Status.ILLEGAL_ADDRESS
+    fields = program.instructions[window]
+
+    def raster(height, width):
+        pixels = height * width
+        return {"out_height": height - 1, "out_width": width - 1, "pixels": pixels - 1,
+                "tiles": -(-pixels // config.rows) - 1,
+                "out_pixels": max(1, height - 2) * max(1, width - 2) - 1}
+
+    for name in ("window_stride_y", "window_stride_x"):
+        yield f"{name} of zero", illegal, {window: {name: 0}}
+        yield f"{name} + 1", illegal, {window: {name: 2}}
+    for change in (-1, 1):
+        for name in ("out_pixels", "pixels", "tiles"):
+            yield f"window, {name} {change:+}", illegal, {window: {name: fields[name] + change}}
+        for name in ("last_step", "pixels", "tiles"):
+            value = program.instructions[pool][name] + change
+            yield f"pool, {name} {change:+}", illegal, {pool: {name: value}}
+    yield "window, two rows", illegal, {window: raster(2, 7)}
+    yield "window, two columns", illegal, {window: raster(6, 2)}
+    yield "window, a line too long", illegal, {window: raster(3, config.window_width + 1)}
+    yield "window, taps", illegal, {window: {"last_step": 1, "kernel_width": 1}}
+    yield "window, words of a tap", illegal, {window: {"last_step": 1, "tap_words": 1}}
+
+    for what, index in (("window", window), ("pool", pool), ("table", table)):
+        yield f"{what}, read", beyond, {index: {"base": config.activation_words - 2}}
+        yield f"{what}, write", beyond, {index: {"out_base": config.activation_words - 1}}
+        records = 2 * config.channels + 256 * (what == "table")
+        yield f"{what}, coefficients", beyond, {
+            index: {"coefficient_base": config.coefficient_words - records + 1}}
+    yield "window, weights", beyond, {window: {
+        "weight_base": config.weight_words - len(program.weights) + 1}}
 
 
 def wrong_packets(config):
@@ -151,6 +208,41 @@ def test_stops_with_the_reason_and_runs_after_a_reset(simulation, stall):
         assert stop.statuses == (status,), name
         assert after.statuses == (Status.DONE,), name
         np.testing.assert_array_equal(codes_of(program, after.beats), golden, name)
+
+
+@pytest.mark.parametrize("stall", [0, 100])
+def test_layers_on_other_units_stop_it_as_well(stall):
+    simulation = engine("4x4")
+    config = simulation.config
+    network, program, frames = units_example(config)
+    good, golden = beats_of(program, frames), network(frames)
+    cases = []
+    for name, status, changes in wrong_units(config, program):
+        instructions = tuple({**fields, **changes.get(index, {})}
+                             for index, fields in enumerate(program.instructions))
+        cases.append((name, status, beats_of(replace(program, instructions=instructions), frames)))
+
+    stops = simulation.session([beats for _, _, case in cases for beats in (case, good)],
+                               stall=stall, seed=8, patience=PATIENCE)
+
+    for (name, status, _), stop, after in zip(cases, stops[::2], stops[1::2], strict=True):
+        assert stop.statuses == (status,), name
+        assert after.statuses == (Status.DONE,), name
+        np.testing.assert_array_equal(codes_of(program, after.beats), golden, name)
+
+
+@pytest.mark.parametrize("name", ["4x4", "8x8"])
+def test_the_interpreter_knows_the_other_units(name):
+    config = ENGINES[name]
+    network, program, frames = units_example(config)
+    np.testing.assert_array_equal(interpreted(program, frames), network(frames))
+    packed = [program.pack(codes) for codes in program.batches(frames)]
+    for what, expected, changes in wrong_units(config, program):
+        interpreter = Interpreter(config)
+        interpreter.load_program(replace(program, instructions=tuple(
+            {**fields, **changes.get(index, {})}
+            for index, fields in enumerate(program.instructions))))
+        assert interpreter.run(packed).status == expected, what
 
 
 @pytest.mark.parametrize("name", ["2x3 of 4 channels", "4x4", "8x8"])

@@ -7,18 +7,17 @@ from amaranth.lib.wiring import In, Out
 from .checks import check_lanes, check_range
 from .layouts import OPERAND_WIDTH, Tags
 from .multiplier import LutMultiplier, PortableMultiplier
+from .vendor import accumulator_sum
 
 __all__ = ["ProcessingElement", "SystolicArray", "array_latency"]
 
 
 class ProcessingElement(wiring.Component):
-    """Multiplies, accumulates, and hands operands and results on.
+    """Accumulates products, and hands operands and results on.
 
-    ``sum = (0 if first else sum) + x * w``; ``capture`` copies the sum, and ``shift`` the result
+    ``sum = (0 if first else sum) + product``; ``capture`` copies the sum, and ``shift`` the result
     of the element below, into the result register. Operands and tags go on to the next element
-    after one cycle. A product needs :attr:`LATENCY` cycles more than its tags: operands of cycle
-    ``t`` are accumulated at the end of cycle ``t + LATENCY``, under the tags of
-    ``t + LATENCY - 1``.
+    after one cycle. A product is accumulated under the tags of the cycle before it.
 
     An idle element is fed zeros, so nothing here has an enable and nothing needs a reset: the
     first sum after one begins with ``first``.
@@ -27,13 +26,15 @@ class ProcessingElement(wiring.Component):
     ----------
     accumulator_width : :class:`int`, 18 to 32
         Bits of the sum, which wraps.
-    multiplier : subclass of :class:`hdl.multiplier.Multiplier`
-        How the product is made.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
     x, w, tags : ``In``
         Activation code, weight, and :class:`hdl.layouts.Tags`.
+    product : ``In(signed(16))``
+        Product of earlier operands.
     x_next, w_next, tags_next : ``Out``
         The same, one cycle later.
     below : ``In(signed(accumulator_width))``
@@ -42,15 +43,15 @@ class ProcessingElement(wiring.Component):
         Result register.
     """
 
-    def __init__(self, *, accumulator_width=32, multiplier=PortableMultiplier):
+    def __init__(self, *, accumulator_width=32, family="portable"):
         check_range("Accumulator width", accumulator_width, 18, 32)
         self.accumulator_width = accumulator_width
-        self.multiplier = multiplier
-        self.LATENCY = multiplier.LATENCY
+        self.family = family
         super().__init__({
             "x": In(signed(OPERAND_WIDTH)),
             "w": In(signed(OPERAND_WIDTH)),
             "tags": In(Tags()),
+            "product": In(signed(2 * OPERAND_WIDTH)),
             "x_next": Out(signed(OPERAND_WIDTH)),
             "w_next": Out(signed(OPERAND_WIDTH)),
             "tags_next": Out(Tags()),
@@ -60,15 +61,12 @@ class ProcessingElement(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.multiplier = multiplier = self.multiplier()
         x = Signal.like(self.x, reset_less=True)
         w = Signal.like(self.w, reset_less=True)
         tags = Signal.like(self.tags, reset_less=True)
         total = Signal.like(self.result, reset_less=True)
         result = Signal.like(self.result, reset_less=True)
         m.d.comb += [
-            multiplier.x.eq(self.x),
-            multiplier.w.eq(self.w),
             self.x_next.eq(x),
             self.w_next.eq(w),
             self.tags_next.eq(tags),
@@ -78,7 +76,8 @@ class ProcessingElement(wiring.Component):
             x.eq(self.x),
             w.eq(self.w),
             tags.eq(self.tags),
-            total.eq(Mux(tags.first, 0, total) + multiplier.p),
+            total.eq(accumulator_sum(m, platform, self.family, total, self.product, tags.first,
+                                     name="accumulator")),
         ]
         with m.If(tags.capture):
             m.d.sync += result.eq(total)
@@ -111,8 +110,10 @@ class SystolicArray(wiring.Component):
         Size.
     lanes : :class:`int`, a divisor of ``columns``
         Columns from one entry of the activations to the next.
-    accumulator_width, multiplier
-        As for :class:`ProcessingElement`.
+    accumulator_width : :class:`int`, 18 to 32
+        Bits of an element's sum.
+    multiplier : subclass of :class:`hdl.multiplier.Multiplier`
+        How products are made. Its family is that of the elements, too.
     lut_rows : :class:`int`, 0 to ``rows``
         The last rows, where a device is short of DSP blocks: these multiply in the fabric.
 
@@ -166,16 +167,31 @@ class SystolicArray(wiring.Component):
                 m.d.comb += element.w.eq(above)
                 if row + 1 < self.rows:
                     m.d.comb += element.below.eq(grid[row + 1][column].result)
+            self._multiply(m, row, elements)
         for column in range(self.columns):
             m.d.comb += self.results[column].eq(grid[0][column].result)
         return m
 
     def _element(self, m, row, column):
-        in_fabric = row >= self.rows - self.lut_rows
         element = ProcessingElement(accumulator_width=self.accumulator_width,
-                                    multiplier=LutMultiplier if in_fabric else self.multiplier)
+                                    family=self.multiplier.family)
         m.submodules[f"pe_{row}_{column}"] = element
         return element
+
+    def _multiply(self, m, row, elements):
+        """Give each of a row's ``elements`` its product, by as many blocks as that takes."""
+        in_fabric = row >= self.rows - self.lut_rows
+        kind = LutMultiplier if in_fabric else self.multiplier
+        for column in range(0, self.columns, kind.ELEMENTS):
+            served = elements[column:column + kind.ELEMENTS]
+            multiplier = kind(elements=len(served), family=self.multiplier.family)
+            m.submodules[f"multiplier_{row}_{column}"] = multiplier
+            for index, element in enumerate(served):
+                m.d.comb += [
+                    multiplier.x[index].eq(element.x),
+                    multiplier.w[index].eq(element.w),
+                    element.product.eq(multiplier.p[index]),
+                ]
 
     def _skewed_tags(self, m):
         """Return each row's tags, delayed to meet its products.

@@ -1,36 +1,58 @@
-"""Multipliers of the processing element: one interface, several ways to build them."""
+"""Multipliers of the array: one interface, several ways to build them."""
 
 from amaranth import *
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .checks import check_range
+from .fabric import fabric_product
 from .layouts import OPERAND_WIDTH
+from .vendor import registered_products
 
-__all__ = ["LutMultiplier", "Multiplier", "PortableMultiplier", "multiplier_class"]
+__all__ = ["Ecp5Multiplier", "Ice40Multiplier", "LutMultiplier", "Multiplier",
+           "PortableMultiplier", "multiplier_class"]
 
 
 class Multiplier(wiring.Component):
-    """Signed product ``p = x * w``.
+    """Signed products ``p = x * w`` of one or two elements, side by side in a row of the array.
 
     Free-running: the product of a cycle's operands appears :attr:`LATENCY` cycles later, the same
     for all kinds, so that one array may mix them. The first of these registers holds the
-    operands, as the element around it does when it hands them on; synthesis makes one of the two.
+    operands, as the element does when it hands them on; outside a DSP block synthesis makes one
+    of the two.
+
+    Parameters
+    ----------
+    elements : :class:`int`, 1 to :attr:`ELEMENTS`
+        Products to make.
+    family : :class:`str`, optional
+        Whose cells it may be made of, one of :data:`hdl.vendor.FAMILIES`; by default its own.
+
+    Attributes
+    ----------
+    ELEMENTS : int
+        Products that one of its DSP blocks makes.
 
     Members
     -------
-    x, w : ``In(signed(8))``
-        Activation code and weight.
-    p : ``Out(signed(16))``
-        Product; it fits also for -128 · -128.
+    x, w : ``In(ArrayLayout(signed(8), elements))``
+        Activation codes and weights.
+    p : ``Out(ArrayLayout(signed(16), elements))``
+        Products; 16 bits fit also -128 · -128.
     """
 
-    LATENCY = 3
+    LATENCY = 4
+    ELEMENTS = 1
+    family = "portable"
 
-    def __init__(self):
+    def __init__(self, *, elements=1, family=None):
+        check_range("Elements", elements, 1, self.ELEMENTS)
+        self.elements = elements
+        self.family = family or self.family
         super().__init__({
-            "x": In(signed(OPERAND_WIDTH)),
-            "w": In(signed(OPERAND_WIDTH)),
-            "p": Out(signed(2 * OPERAND_WIDTH)),
+            "x": In(data.ArrayLayout(signed(OPERAND_WIDTH), elements)),
+            "w": In(data.ArrayLayout(signed(OPERAND_WIDTH), elements)),
+            "p": Out(data.ArrayLayout(signed(2 * OPERAND_WIDTH), elements)),
         })
 
     def _registered(self, m, value):
@@ -42,14 +64,42 @@ class Multiplier(wiring.Component):
 class PortableMultiplier(Multiplier):
     """A ``*`` between registers, for synthesis to map as the device allows.
 
-    Two registers follow the product: one for the DSP block to absorb or sit beside, and one on
-    the way to the accumulator, which frees the placer to keep that beside its carry chain.
+    A register follows the DSP block on the way to the accumulator, which frees the placer to
+    keep that beside its carry chain.
     """
 
     def elaborate(self, platform):
         m = Module()
-        product = self._registered(m, self.x) * self._registered(m, self.w)
-        m.d.comb += self.p.eq(self._registered(m, self._registered(m, product)))
+        products = registered_products(m, platform, self.family,
+                                       list(zip(self.x, self.w, strict=True)), name="product")
+        m.d.comb += [p.eq(self._registered(m, product))
+                     for p, product in zip(self.p, products, strict=True)]
+        return m
+
+
+class Ecp5Multiplier(PortableMultiplier):
+    """The same, with registers inside the DSP block of ECP5, MULT18X18D."""
+
+    family = "ecp5"
+
+
+class Ice40Multiplier(Multiplier):
+    """Half a DSP block of iCE40, SB_MAC16, with registers inside.
+
+    The element's own operand registers come before those of the block, whose products go straight
+    to the accumulators: logic cells are scarce on iCE40, and its accumulators slower than its DSP
+    blocks.
+    """
+
+    ELEMENTS = 2
+    family = "ice40"
+
+    def elaborate(self, platform):
+        m = Module()
+        factors = [(self._registered(m, x), self._registered(m, w))
+                   for x, w in zip(self.x, self.w, strict=True)]
+        products = registered_products(m, platform, self.family, factors, name="product")
+        m.d.comb += [p.eq(product) for p, product in zip(self.p, products, strict=True)]
         return m
 
 
@@ -58,27 +108,14 @@ class LutMultiplier(Multiplier):
 
     def elaborate(self, platform):
         m = Module()
-        x = self._registered(m, self.x)
-        w = self._registered(m, self.w)
-
-        # Stage 2: the multiple of x that each pair of weight bits asks for; the topmost bit
-        # counts negative.
-        partials = []
-        for pair in range(0, OPERAND_WIDTH, 2):
-            low = Mux(w[pair], x, 0)
-            high = Mux(w[pair + 1], x, 0) << 1
-            top = pair + 2 == OPERAND_WIDTH
-            partial = Signal(signed(OPERAND_WIDTH + 2), reset_less=True)
-            m.d.sync += partial.eq(low - high if top else low + high)
-            partials.append(partial << pair)
-
-        # Stage 3: their sum.
-        product = Signal.like(self.p, reset_less=True)
-        m.d.sync += product.eq((partials[0] + partials[1]) + (partials[2] + partials[3]))
-        m.d.comb += self.p.eq(product)
+        for index, (x, w, p) in enumerate(zip(self.x, self.w, self.p, strict=True)):
+            product = fabric_product(m, platform, self.family, self._registered(m, x),
+                                     self._registered(m, w), name=f"product{index}")
+            m.d.comb += p.eq(product)
         return m
 
 
 def multiplier_class(name):
     """Return the multiplier that :attr:`hdl.config.Configuration.multiplier` calls ``name``."""
-    return {"portable": PortableMultiplier, "lut": LutMultiplier}[name]
+    return {"portable": PortableMultiplier, "lut": LutMultiplier, "ecp5": Ecp5Multiplier,
+            "ice40": Ice40Multiplier}[name]

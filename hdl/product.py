@@ -5,7 +5,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
+from .fabric import fabric_product
 from .layouts import MULTIPLIER_WIDTH
+from .vendor import registered_product
 
 __all__ = ["DigitSerialProduct", "PipelinedProduct", "product_for", "product_latency"]
 
@@ -46,20 +48,38 @@ class WideProduct(wiring.Component):
 
 
 class PipelinedProduct(WideProduct):
-    """Four products of at most 18 signed bits, as the DSP blocks of most devices have them.
+    """Three products of halves (Karatsuba), one of them in the fabric: two DSP blocks in all.
 
-    With ``a = ah · 2^17 + al`` and likewise ``b``, the halves ``al`` and ``bl`` being unsigned:
-    ``p = ah·bh · 2^34 + (ah·bl + al·bh) · 2^17 + al·bl``.
+    With ``a = ah · 2^16 + al`` and likewise ``b``, the halves ``al`` and ``bl`` being unsigned:
+    ``p = ah·bh · 2^32 + ((ah + al)·(bh + bl) - ah·bh - al·bl) · 2^16 + al·bl``.
+    The sums of halves have 18 signed bits, as many as a DSP block of most devices takes. The
+    fabric multiplies ``al·bl``, which has no sign to care for.
+
+    Parameters
+    ----------
+    side : shape-castable
+        What is carried along.
+    family : str
+        One of :data:`hdl.vendor.FAMILIES`.
     """
 
     interval = 1
-    latency = 3
+    latency = 8
+
+    def __init__(self, *, side, family="portable"):
+        self.family = family
+        super().__init__(side=side)
 
     def elaborate(self, platform):
         m = Module()
         valid = Signal(self.latency)
         m.d.sync += valid.eq(Cat(self.valid, valid[:-1]))
         m.d.comb += self.o_valid.eq(valid[-1])
+
+        def registered(value):
+            register = Signal.like(value, reset_less=True)
+            m.d.sync += register.eq(value)
+            return register
 
         side = self.side
         for stage in range(1, self.latency + 1):
@@ -68,25 +88,28 @@ class PipelinedProduct(WideProduct):
             side = delayed
         m.d.comb += self.o_side.eq(side)
 
-        half = 17
+        # Stages 1 to 4: the products of halves. The fabric takes all of these cycles for its own.
+        half = MULTIPLIER_WIDTH // 2
         a_low, a_high = self.a[:half], self.a[half:].as_signed()
         b_low, b_high = self.b[:half], self.b[half:].as_signed()
-
-        def registered(value):
-            register = Signal.like(value, reset_less=True)
-            m.d.sync += register.eq(value)
-            return register
-
-        # Stage 1: the four products.
-        low = registered(a_low * b_low)
-        cross1 = registered(a_high * b_low)
-        cross2 = registered(a_low * b_high)
-        high = registered(a_high * b_high)
-        # Stage 2: the products of equal weight; the outer two do not overlap.
-        cross = registered(cross1 + cross2)
-        outer = registered(Cat(low, high).as_signed())
-        # Stage 3: their sum.
-        m.d.comb += self.p.eq(registered(outer + (cross << half)))
+        low = fabric_product(m, platform, self.family, a_low, b_low, name="low")
+        high = registered_product(m, platform, self.family, registered(a_high),
+                                  registered(b_high), name="high")
+        both = registered_product(m, platform, self.family, registered(a_high + a_low),
+                                  registered(b_high + b_low), name="both")
+        # Stages 5 and 6: ah·bl + al·bh, which fits 33 bits whatever leaves them on the way.
+        width = MULTIPLIER_WIDTH + 1
+        without_high = registered((both - high)[:width])
+        cross = registered((without_high - registered(low))[:width])
+        outer = registered(registered(Cat(low, high)))
+        # Stages 7 and 8: the sum of all, one half of the carry chain after the other.
+        split = half + width // 2
+        begin = registered(outer[half:split] + cross[:split - half])
+        outer_rest, cross_rest = registered(outer[split:]), registered(cross[split - half:])
+        end = (Cat(1, outer_rest).as_signed()
+               + Cat(begin[-1], cross_rest).as_signed())[1:len(outer_rest) + 1]
+        m.d.comb += self.p.eq(Cat(registered(registered(outer[:half])), registered(begin[:-1]),
+                                  registered(end)))
         return m
 
 
@@ -160,8 +183,11 @@ def product_latency(interval):
     return PipelinedProduct.latency if interval == 1 else interval + 2
 
 
-def product_for(interval, *, side):
-    """Return the product that accepts a token every ``interval`` cycles."""
+def product_for(interval, *, side, family="portable"):
+    """Return the product that accepts a token every ``interval`` cycles.
+
+    Only one that accepts a token a cycle has any use for DSP blocks, and for their ``family``.
+    """
     if interval == 1:
-        return PipelinedProduct(side=side)
+        return PipelinedProduct(side=side, family=family)
     return DigitSerialProduct(side=side, digit=MULTIPLIER_WIDTH // interval)

@@ -42,12 +42,12 @@ class RoundingShift(wiring.Component):
     valid, p, fraction : ``In``
         A token: product (signed, 64 bits), and the coefficients that remain.
     o_valid, q : ``Out``
-        The result 6 cycles later, 8 bits of an int8 or uint8 code.
+        The result 10 cycles later, 8 bits of an int8 or uint8 code.
     """
 
-    LATENCY = 6
-    #: Shift bits that each of the middle stages handles.
-    STAGES = ((5, 4), (3, 2), (1, 0))
+    LATENCY = 10
+    #: Shift bits that each of the stages from the second handles.
+    STAGES = ((5,), (4,), (3,), (2,), (1, 0))
     #: Integer bits that are left, enough for every ``low - zero`` and ``high - zero``.
     RESULT_WIDTH = 10
 
@@ -66,57 +66,64 @@ class RoundingShift(wiring.Component):
         m.d.sync += valid.eq(Cat(self.valid, valid[:-1]))
         m.d.comb += self.o_valid.eq(valid[-1])
 
-        def registered(value):
-            register = Signal.like(value, reset_less=True)
-            m.d.sync += register.eq(value)
-            return register
+        def registered(*values):
+            registers = [Signal.like(value, reset_less=True) for value in values]
+            m.d.sync += [register.eq(value)
+                         for register, value in zip(registers, values, strict=True)]
+            return registers
 
-        # Stage 1: TFLite's first rounding.
-        twice = self.fraction.rounding == Rounding.TFLITE
-        rounded = (self.p[31:].as_signed() + (twice & self.p[30]))[:33]
-        nudged = Cat(Mux(twice, 0, self.p[:31]), rounded)
-        fraction = registered(self.fraction)
-        # A zero below the point, so that the last bit is the one below the point at last.
-        value = registered(Cat(C(0, 1), nudged).as_signed())
+        # Stage 1: TFLite's first rounding; and a zero below the point, so that the last bit is
+        # the one below the point at last.
+        twice = self.fraction.rounding[1]       # The only mode with this bit.
+        rounded = (Cat(twice, self.p[31:]) + Cat(self.p[30], C(0, 33)))[1:34]
+        nudged = Cat(C(0, 1), Mux(twice, 0, self.p[:31]), rounded)
+        value, fraction = registered(nudged.as_signed(), self.fraction)
         negative = value[-1]
-        saturated = sticky = C(0, 1)
+        saturated = sticky = tops = bottoms = C(0, 1)
 
-        # Stages 2 to 4: shift.
+        # Stages 2 to 6: shift. What a stage drops counts from the next stage on.
         for bits in self.STAGES:
-            for bit in bits:
-                value, dropped_top, dropped_bottom = self._shifted(value, fraction.shift[bit], bit)
-                saturated |= dropped_top
-                sticky |= dropped_bottom
-            value, saturated, sticky, negative, fraction = (
-                registered(each) for each in (value, saturated, sticky, negative, fraction))
+            saturated |= tops.any()
+            sticky |= bottoms.any()
+            value, tops, bottoms = self._shifted(value, fraction.shift, bits)
+            value, tops, bottoms, saturated, sticky, negative, fraction = registered(
+                value, tops, bottoms, saturated, sticky, negative, fraction)
 
-        # Stage 5: round, and add the zero point.
+        # Stage 7: whether the last bit counts. A number too great for its bits leaves all bounds.
         mode = fraction.rounding
-        up = value[0] & ((mode == Rounding.HALF_UP)
-                         | ((mode == Rounding.HALF_EVEN) & (sticky | value[1]))
-                         | ((mode == Rounding.TFLITE) & (sticky | ~negative)))
-        code = registered((value >> 1) + fraction.zero + up)
-        saturated, negative, fraction = (
-            registered(each) for each in (saturated, negative, fraction))
-
-        # Stage 6: saturate.
-        below = Mux(saturated, negative, code < fraction.low)
-        above = Mux(saturated, ~negative, code > fraction.high)
-        bounded = Mux(below, fraction.low, Mux(above, fraction.high, code))
-        m.d.comb += self.q.eq(registered(bounded[:OPERAND_WIDTH]))
+        counts = (sticky | bottoms.any() | (mode == Rounding.HALF_UP)
+                  | ((mode == Rounding.HALF_EVEN) & value[1])
+                  | ((mode == Rounding.TFLITE) & ~negative))
+        extreme = Cat((~negative).replicate(self.RESULT_WIDTH - 1), negative)
+        whole = Mux(saturated | tops.any(), extreme, value[1:])
+        half, counts, whole, fraction = registered(value[0], counts, whole, fraction)
+        # Stage 8: round, and add the zero point. The last bit is one if its sum carries.
+        code = (Cat(half, whole).as_signed() + Cat(counts, fraction.zero).as_signed()) >> 1
+        code, fraction = registered(code, fraction)
+        # Stages 9 and 10: saturate. A sign comes straight out of the carry chain.
+        below, above, code, fraction = registered(
+            (code - fraction.low)[-1], (fraction.high - code)[-1], code, fraction)
+        bounded, = registered(Mux(below, fraction.low, Mux(above, fraction.high, code)))
+        m.d.comb += self.q.eq(bounded[:OPERAND_WIDTH])
         return m
 
-    def _shifted(self, value, enable, bit):
-        """Shift right by ``2^bit`` if enabled; tell of significant bits lost at either end."""
-        amount = 1 << bit
-        # The rounding bit, and what the steps below this one can still shift away.
-        width = self.RESULT_WIDTH + amount
-        shifted = (value >> amount)[:width]
-        kept = value[:width]
-        top = value[width - 1:]
-        lost_top = ~enable & ~(top.all() | ~top.any())
-        lost_bottom = enable & value[:amount].any()
-        return Mux(enable, shifted, kept).as_signed(), lost_top, lost_bottom
+    def _shifted(self, value, shift, bits):
+        """Shift right by ``2^bit`` for each of ``bits`` that is set in ``shift``.
+
+        Returns the value, and bits any of which tells of significant bits lost at its top or of
+        ones lost at its bottom: each says so of a few, as many as one table can see.
+        """
+        tops, bottoms = [], []
+        for bit in bits:
+            enable, amount = shift[bit], 1 << bit
+            # The rounding bit, and what the steps below this one can still shift away.
+            width = self.RESULT_WIDTH + amount
+            sign, above, below = value[-1], value[width - 1:-1], value[:amount]
+            tops += [~enable & (above[i:i + 2] != sign.replicate(len(above[i:i + 2])))
+                     for i in range(0, len(above), 2)]
+            bottoms += [enable & below[i:i + 3].any() for i in range(0, len(below), 3)]
+            value = Mux(enable, (value >> amount)[:width], value[:width]).as_signed()
+        return value, Cat(tops), Cat(bottoms)
 
 
 def lane_latency(interval):
@@ -136,6 +143,8 @@ class ScaleShift(wiring.Component):
         Bits of ``acc``.
     interval : :class:`int`, a divisor of 32
         Cycles between tokens; see :mod:`hdl.product`.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
@@ -145,13 +154,14 @@ class ScaleShift(wiring.Component):
         Its result, :attr:`latency` cycles later.
     """
 
-    def __init__(self, *, accumulator_width=32, interval=1):
+    def __init__(self, *, accumulator_width=32, interval=1, family="portable"):
         check_range("Accumulator width", accumulator_width, 18, 32)
         check_range("Interval", interval, 1, 32)
         if 32 % interval:
             raise ValueError(f"Interval must divide 32, not {interval}")
         self.accumulator_width = accumulator_width
         self.interval = interval
+        self.family = family
         self.latency = lane_latency(interval)
         super().__init__({
             "valid": In(1),
@@ -163,7 +173,8 @@ class ScaleShift(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.product = product = product_for(self.interval, side=Fraction())
+        m.submodules.product = product = product_for(
+            self.interval, side=Fraction(), family=self.family)
         m.submodules.rounding = rounding = RoundingShift()
 
         # The bias has a stage of its own; the multiplier takes the sum from a register.

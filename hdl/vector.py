@@ -44,9 +44,9 @@ class VectorUnit(wiring.Component):
     - A word takes ``parts`` cycles, one that is not live takes one; no cycle is lost between
       taps, tiles and blocks.
     - The first group of a layer can be offered :attr:`LATENCY` cycles after its pixel's last word
-      was taken. If there is one tap, groups leave as fast as they are made. Else the groups of a tile
-      leave in the cycles in which no word of a second or later tap is at work, that is, while
-      the first tap of the next tile comes: the memory of the sums is read once a cycle.
+      was taken. If there is one tap, groups leave as fast as they are made. Else the groups of a
+      tile leave in the cycles in which no word of a second or later tap is at work, that is,
+      while the first tap of the next tile comes: the memory of the sums is read once a cycle.
     - So, if words and groups never wait, and ``t`` is the cycle in which the last live word is
       taken, the last group of a layer is offered in cycle ``t + parts + 6`` if there is one tap,
       else in cycle ``t + parts + 3 + max(3, n)``. Here ``n`` is the number of groups that have

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from hdl.array import ProcessingElement, SystolicArray
-from hdl.multiplier import LutMultiplier, PortableMultiplier
+from hdl.array import ProcessingElement, SystolicArray, array_latency
+from hdl.multiplier import Ecp5Multiplier, Ice40Multiplier, LutMultiplier, PortableMultiplier
+from hdl.vendor import FAMILIES
 from tests.hdl.bench import trace
 
-MULTIPLIERS = pytest.mark.parametrize("multiplier", [PortableMultiplier, LutMultiplier])
+MULTIPLIERS = pytest.mark.parametrize(
+    "multiplier", [PortableMultiplier, LutMultiplier, Ecp5Multiplier, Ice40Multiplier])
+FAMILY = pytest.mark.parametrize("family", FAMILIES)
 
 
 def wrapped(values, width):
@@ -22,35 +25,33 @@ def codes(rng, shape):
                     rng.integers(-128, 128, shape))
 
 
-@MULTIPLIERS
+@FAMILY
 @pytest.mark.parametrize("width", [18, 24, 32])
-def test_element_accumulates_under_its_tags(multiplier, width):
+def test_element_accumulates_under_its_tags(family, width):
     """A sum of products from `first` to `capture`, wrapped to its width."""
     rng = np.random.default_rng(width)
-    dut = ProcessingElement(accumulator_width=width, multiplier=multiplier)
+    dut = ProcessingElement(accumulator_width=width, family=family)
     lengths = [1, 1, 2, 9, 40]
     starts = np.cumsum([0, *lengths])
-    x, w = codes(rng, starts[-1]), codes(rng, starts[-1])
-    x[-40:] = w[-40:] = -128    # Beyond 18 bits.
-    cycles = starts[-1] + dut.LATENCY + 8
-    stimulus = [{"x": 0, "w": 0, "tags": {"first": 0, "capture": 0, "shift": 0}, "below": -5}
-                for _ in range(cycles)]
+    products = codes(rng, starts[-1]) * codes(rng, starts[-1])
+    products[-40:] = 128 * 128      # Beyond 18 bits.
+    stimulus = [{"product": 0, "tags": {"first": 0, "capture": 0, "shift": 0}, "below": -5}
+                for _ in range(starts[-1] + 8)]
     for cycle in range(starts[-1]):
-        stimulus[cycle] |= {"x": int(x[cycle]), "w": int(w[cycle])}
-    early = dut.LATENCY - 1
+        stimulus[cycle + 1] |= {"product": int(products[cycle])}
     for begin in starts.tolist():
-        stimulus[begin + early]["tags"] = {
+        stimulus[begin]["tags"] = {
             "first": int(begin != starts[-1]), "capture": int(begin != 0), "shift": 0}
     # Capture wins over a shift, and a shift alone takes what is below.
-    stimulus[starts[1] + early]["tags"] |= {"shift": 1}
-    stimulus[starts[-1] + early + 2]["tags"] |= {"shift": 1}
+    stimulus[starts[1]]["tags"] |= {"shift": 1}
+    stimulus[starts[-1] + 2]["tags"] |= {"shift": 1}
 
     seen = trace(dut, stimulus, ["result"])
 
     for begin, end in zip(starts[:-1], starts[1:], strict=True):
-        total = wrapped((x * w)[begin:end].sum(), width)
-        assert seen[end + dut.LATENCY + 1][0] == total, f"operands {begin} to {end}"
-    assert seen[starts[-1] + dut.LATENCY + 3][0] == -5
+        total = wrapped(products[begin:end].sum(), width)
+        assert seen[end + 2][0] == total, f"products {begin} to {end}"
+    assert seen[starts[-1] + 4][0] == -5
 
 
 def test_element_hands_operands_on_after_a_cycle():
@@ -110,11 +111,12 @@ def test_array_multiplies_matrices(multiplier, rows, columns, lanes, spacing):
                 assert seen[cycle][column] == sums[row, column], (captured, row, column)
 
 
+@MULTIPLIERS
 @pytest.mark.parametrize("lut_rows", [1, 2, 3])
-def test_rows_may_multiply_in_different_ways(lut_rows):
+def test_rows_may_multiply_in_different_ways(multiplier, lut_rows):
     """All kinds of multipliers have one latency, so the skew is the same in a mixed array."""
     rng = np.random.default_rng(lut_rows)
-    dut = SystolicArray(rows=3, columns=2, lanes=1, lut_rows=lut_rows)
+    dut = SystolicArray(rows=3, columns=2, lanes=1, multiplier=multiplier, lut_rows=lut_rows)
     stimulus, tiles = tile_stimulus(rng, dut, [6, 7, 9], spacing=2)
     seen = [row[0] for row in trace(dut, stimulus, ["results"])]
     for captured, sums in tiles:
@@ -145,11 +147,10 @@ def test_array_keeps_the_accumulator_width(width):
     assert seen[8 + dut.LATENCY] == seen[10 + dut.LATENCY] == expected
 
 
-@pytest.mark.parametrize(("multiplier", "element", "array"), [
-    (PortableMultiplier, 3, 4), (LutMultiplier, 3, 4)])
-def test_latencies_follow_from_the_multiplier(multiplier, element, array):
-    assert element == ProcessingElement(multiplier=multiplier).LATENCY
-    assert array == SystolicArray(rows=1, columns=1, lanes=1, multiplier=multiplier).LATENCY
+@MULTIPLIERS
+def test_latency_follows_from_the_multiplier(multiplier):
+    array = SystolicArray(rows=1, columns=1, lanes=1, multiplier=multiplier)
+    assert array.LATENCY == array_latency(multiplier) == multiplier.LATENCY + 1
 
 
 SIZE = {"rows": 2, "columns": 4, "lanes": 2}

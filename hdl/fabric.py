@@ -1,0 +1,71 @@
+"""Products made of look-up tables and carry chains, for where there is no DSP block to spend."""
+
+from amaranth import *
+
+from .vendor import conditional_sum
+
+__all__ = ["fabric_latency", "fabric_product"]
+
+
+def fabric_latency(b):
+    """Return the cycles that :func:`fabric_product` takes with ``b`` as its second factor."""
+    return 1 + (_digits(b) - 1).bit_length()
+
+
+def fabric_product(m, platform, family, a, b, *, name):
+    """Return ``a * b`` of :func:`fabric_latency` cycles ago: both signed, or both unsigned.
+
+    A first cycle makes the multiple of ``a`` for every digit of two bits of ``b``, and each that
+    follows adds them in pairs.
+
+    Parameters
+    ----------
+    m, platform, family
+        As for :func:`hdl.vendor.registered_product`.
+    a, b : Value
+        Factors; ``b`` has an even number of bits.
+    name : str
+        Of what is added to the module.
+    """
+    a, b = Value.cast(a), Value.cast(b)
+    if a.shape().signed != b.shape().signed or len(b) % 2:
+        raise ValueError("Factors must be both signed or both unsigned, the second of an even "
+                         f"number of bits, not {a.shape()!r} and {b.shape()!r}")
+    terms = []
+    for digit in range(_digits(b)):
+        low, high = b[2 * digit], b[2 * digit + 1]
+        shape = Shape(len(a) + 2, signed=a.shape().signed)
+        twice, carry = a << 1, 0
+        if shape.signed and digit + 1 == _digits(b):
+            # The topmost bit counts negative: minus a number is its complement and one.
+            twice, carry = ~twice, high
+        terms.append(_registered(m, f"{name}_0_{digit}", conditional_sum(
+            m, platform, family, a, low, twice, high, carry=carry, shape=shape,
+            name=f"{name}_{digit}")))
+
+    level, shift = 0, 2
+    while len(terms) > 1:
+        level += 1
+        pairs = [_sum(*terms[index:index + 2], shift) if index + 1 < len(terms) else terms[index]
+                 for index in range(0, len(terms), 2)]
+        terms = [_registered(m, f"{name}_{level}_{index}", pair)
+                 for index, pair in enumerate(pairs)]
+        shift *= 2
+    product = terms[0][:len(a) + len(b)]
+    return product.as_signed() if a.shape().signed else product
+
+
+def _digits(b):
+    return len(b) // 2
+
+
+def _registered(m, name, value):
+    register = Signal.like(value, name=name, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
+
+
+def _sum(low, high, shift):
+    """Return ``low + high * 2^shift``; the carry chain begins where both have bits."""
+    total = Cat(low[:shift], (low >> shift) + high)
+    return total.as_signed() if low.shape().signed else total

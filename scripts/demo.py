@@ -25,7 +25,7 @@ from scripts.digits import float_model_path, input_codes, load_images, model_pat
 from scripts.report import table
 from scripts.synth import synthesise
 from scripts.tools import Toolchain
-from sim.cycles import conv_cycles
+from sim.cycles import layer_cycles
 from sim.engine import EngineSimulation
 from sim.pipeline import PipelineSimulation
 
@@ -168,7 +168,7 @@ def _frame_table(network, program, timing):
                         no_wrap=True)
     for node, each, count, cycles in zip(network.nodes, fields, macs, measured, strict=True):
         grid.add_row(node.layer.name, f"{count:,}",
-                     f"{conv_cycles(each, program.config, count).total:,}", f"{cycles:,}",
+                     f"{layer_cycles(each, program.config, count).total:,}", f"{cycles:,}",
                      f"{count / cycles:.1f}")
     return grid
 

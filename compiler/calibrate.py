@@ -6,7 +6,8 @@ from onnx import TensorProto
 from compiler.calibrate_run import run_float
 from compiler.errors import quoted
 from compiler.onnx_file import read_graph, run_checker
-from compiler.onnx_reader import Reader, survey_graph
+from compiler.onnx_graph import Reader
+from compiler.onnx_reader import survey_graph
 from golden.quantisation import Quantisation
 
 __all__ = ["Calibration", "Range", "quantise_weights", "read_float", "survey_float"]
@@ -84,7 +85,7 @@ def _error(quantisation, samples):
 
 
 class Calibration:
-    """What `compiler.onnx_reader.Reader` asks in order to quantise a float model.
+    """What `compiler.onnx_graph.Reader` asks in order to quantise a float model.
 
     Parameters
     ----------

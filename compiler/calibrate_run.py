@@ -14,7 +14,7 @@ def run_float(reader, nodes, frames):
 
     Parameters
     ----------
-    reader : compiler.onnx_reader.Reader
+    reader : compiler.onnx_graph.Reader
         That has read the graph, with any calibration: what it knows of constants and shapes is
         used.
     nodes : sequence of compiler.onnx_node.Node

@@ -1,91 +1,18 @@
 """One ONNX node: its attributes and inputs, read on demand and checked as they are read."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 from onnx import AttributeProto, TensorProto
 
 from compiler.errors import quoted
 from compiler.onnx_file import MICROSOFT, node_place
+from compiler.onnx_operator import FLOAT, INT, INTS, OPERATORS, STRING, TENSOR, Operator, operator
 from compiler.onnx_tensor import element_type, type_name
 from compiler.onnx_values import Codes, Constant, describe
 from golden.base import code_type
 from golden.quantisation import Quantisation
 
-__all__ = ["FLOAT", "FLOATS", "INT", "INTS", "OPERATORS", "STRING", "TENSOR", "Node", "Operator",
+__all__ = ["FLOAT", "INT", "INTS", "OPERATORS", "STRING", "TENSOR", "Node", "Operator",
            "operator"]
-
-FLOAT, FLOATS = AttributeProto.FLOAT, AttributeProto.FLOATS
-INT, INTS = AttributeProto.INT, AttributeProto.INTS
-STRING, TENSOR = AttributeProto.STRING, AttributeProto.TENSOR
-
-
-@dataclass(frozen=True)
-class Operator:
-    """What is known of an operator.
-
-    Members
-    -------
-    name, domain : str
-    inputs : tuple of str
-        Names of the inputs in order.
-    optional : frozenset of str
-        Those that may be left out, at the end or by an empty name.
-    variadic : bool
-        Whether the last one may come any number of times.
-    attributes : dict of str to int
-        Kind of every attribute, of ``AttributeProto.AttributeType``.
-    mapped : str
-        What the operator becomes, in a few words.
-    limits : str
-        What is asked of it beyond its definition, in a few words; may be empty.
-    read : callable
-        Takes a `Node`, returns the value of its output.
-    """
-
-    name: str
-    domain: str
-    inputs: tuple
-    optional: frozenset
-    variadic: bool
-    attributes: dict
-    mapped: str
-    limits: str
-    read: Callable
-
-    @property
-    def required(self):
-        """How many inputs there must be."""
-        return max((index + 1 for index, name in enumerate(self.inputs)
-                    if name not in self.optional), default=0)
-
-    @property
-    def title(self):
-        """Name, with the domain unless that is ONNX's own."""
-        return f"{self.domain}.{self.name}" if self.domain else self.name
-
-
-OPERATORS: dict[tuple[str, str], Operator] = {}
-"""Every operator that is read, by domain and name."""
-
-
-def operator(name, inputs, *, mapped, limits="", domain="", **attributes):
-    """Decorator: the function reads nodes of the operator ``name``.
-
-    ``inputs`` are the names of its inputs, separated by spaces: those that may be absent end in
-    "?", one that may come any number of times in "*". ``attributes`` are their kinds by name.
-    """
-    names = inputs.split()
-
-    def register(read):
-        OPERATORS[domain, name] = Operator(
-            name, domain, tuple(each.rstrip("?*") for each in names),
-            frozenset(each[:-1] for each in names if each.endswith("?")),
-            bool(names) and names[-1].endswith("*"), attributes, mapped, limits, read)
-        return read
-    return register
-
 
 class Node:
     """A node of a known operator, with the values of its inputs.
@@ -94,7 +21,7 @@ class Node:
     ----------
     proto : onnx.NodeProto
     operator : Operator
-    reader : compiler.onnx_reader.Reader
+    reader : compiler.onnx_graph.Reader
         Whose network the node adds to.
     place : Place
     layers : list of str

@@ -3,7 +3,11 @@
 import numpy as np
 from onnx import helper, numpy_helper
 
-__all__ = ["Graph"]
+from compiler.onnx_reader import read_onnx
+from scripts.fuzzing.onnx_draw import random_codes
+from scripts.fuzzing.onnx_oracle import compare
+
+__all__ = ["Graph", "check"]
 
 
 class Graph:
@@ -79,3 +83,15 @@ class Graph:
                                   self.constants)
         return helper.make_model(graph, ir_version=8, opset_imports=[
             helper.make_opsetid("", self.opset), helper.make_opsetid("com.microsoft", 1)])
+
+
+def check(graph, save, *, frames=3, seed=0, kinds=None):
+    """Read a `Graph`, compare it in both modes of the runtime, and return the model."""
+    content = graph.model().SerializeToString()
+    model = read_onnx(save(content))
+    x = random_codes(np.random.default_rng(seed), model.input, frames)
+    for optimise in (True, False):
+        compare(model, content, x, optimise=optimise)
+    if kinds is not None:
+        assert [type(node.layer) for node in model.network.nodes] == kinds
+    return model

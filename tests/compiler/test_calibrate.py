@@ -8,7 +8,8 @@ from compiler.calibrate import Calibration, Range, quantise_weights, read_float,
 from compiler.calibrate_run import run_float
 from compiler.errors import ModelError
 from compiler.onnx_file import read_graph
-from compiler.onnx_reader import Reader, read_onnx
+from compiler.onnx_graph import Reader
+from compiler.onnx_reader import read_onnx
 from compiler.reader import read_model
 from golden.layer import ConvLayer
 from golden.pool import PoolLayer
@@ -154,6 +155,44 @@ def test_a_bias_beyond_32_bits_makes_the_channel_constant(save):
     assert layer.weight[1].any()
     expected = run_runtime(model, x)[0]
     assert np.abs(quantised.run(x) - expected).max() <= 3 * quantised.output.scale
+
+
+def test_one_batchnorm_behind_the_other(save):
+    """And a product and a difference with constants, which are another one."""
+    graph = Graph((2, 6, 6), elem_type=TensorProto.FLOAT)
+    rng = np.random.default_rng(4)
+    value = graph.add("Conv", ["x", graph.constant(
+        rng.normal(0, 0.3, (3, 2, 3, 3)).astype(np.float32))])
+    for _ in range(2):
+        vectors = (rng.uniform(0.5, 2, 3), rng.normal(0, 3, 3), rng.normal(0, 1, 3),
+                   rng.uniform(0.5, 2, 3))
+        value = graph.add("BatchNormalization", [value, *(
+            graph.constant(vector.astype(np.float32)) for vector in vectors)])
+    value = graph.add("Div", [value, graph.constant(np.float32([[[2]], [[-3]], [[0.5]]]))])
+    value = graph.add("Sub", [graph.constant(np.float32(1.5)), value])
+    graph.output(value, (3, 4, 4), TensorProto.FLOAT)
+    model = graph.model()
+    x = frames_for(model, 20)
+    quantised = read_float(save(model), x)
+    assert len(quantised.network.nodes) == 1
+    error = np.abs(quantised.run(x) - run_runtime(model, x)[0]).max()
+    assert error <= 4 * quantised.output.scale
+
+
+def test_channels_last(save):
+    graph = Graph((8, 8, 3), elem_type=TensorProto.FLOAT)
+    rng = np.random.default_rng(0)
+    value = graph.add("Transpose", ["x"], perm=[0, 3, 1, 2])
+    value = graph.add("Conv", [value, graph.constant(
+        rng.normal(0, 0.2, (4, 3, 3, 3)).astype(np.float32))])
+    value = graph.add("Transpose", [graph.add("Relu", [value])], perm=[0, 2, 3, 1])
+    graph.output(value, (6, 6, 4), TensorProto.FLOAT)
+    model = graph.model()
+    x = frames_for(model, 20)
+    quantised = read_float(save(model), x)
+    assert quantised.input.channels_last
+    error = np.abs(quantised.run(x) - run_runtime(model, x)[0]).max()
+    assert error <= 4 * quantised.output.scale
 
 
 def test_batchnorm_on_its_own_is_depthwise(save):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler import onnx_file, onnx_reader
+from compiler import onnx_file, onnx_graph
 from compiler.errors import ModelError
 from compiler.onnx_reader import read_onnx
 from compiler.onnx_wire import count_parts
@@ -68,7 +68,7 @@ def test_too_many_nodes(save, monkeypatch):
 
 
 def test_constants_that_are_made_again_and_again(save, monkeypatch):
-    monkeypatch.setattr(onnx_reader, "MAX_CONSTANTS", 10_000)
+    monkeypatch.setattr(onnx_graph, "MAX_CONSTANTS", 10_000)
     graph = Graph((3, 4, 4))
     value = ones = graph.constant(np.ones((10, 20), np.float32))
     for _ in range(14):
@@ -80,7 +80,7 @@ def test_constants_that_are_made_again_and_again(save, monkeypatch):
 
 
 def test_weights_that_many_layers_share(save, monkeypatch):
-    monkeypatch.setattr(onnx_reader, "MAX_CONSTANTS", 1000)
+    monkeypatch.setattr(onnx_graph, "MAX_CONSTANTS", 1000)
     graph = Graph((3, 4, 4))
     value, weights = graph.real("x"), graph.weights((3, 3, 3, 3))
     for _ in range(12):

@@ -14,6 +14,8 @@ from .pipeline import ConvPipeline
 from .ports import Beat, PacketReceiver, WordSender
 from .reader import ActivationReader, Route
 from .sequencer import COMPUTING, UNITS, Sequencer
+from .vector import VectorUnit
+from .window import WindowUnit
 from .writer import ResultWriter
 
 __all__ = ["Engine"]
@@ -118,11 +120,9 @@ class Engine(wiring.Component):
         activation_width = config.channels * OPERAND_WIDTH
         units = {}
         if config.window_width:
-            from .window import WindowUnit
             units["window"] = WindowUnit(columns=config.columns, slots=config.groups,
                                          width=config.window_width, **shape)
         if config.vector:
-            from .vector import VectorUnit
             units["vector"] = VectorUnit(rows=config.rows, slots=config.groups, **shape)
         absent = {opcode for unit, opcode in (("window", Opcode.DEPTHWISE),
                                               ("vector", Opcode.VECTOR)) if unit not in units}

@@ -177,11 +177,11 @@ class ConvPipeline(wiring.Component):
             token = delayed
         # The last of these registers also takes in what comes from elsewhere.
         take_sums, sums = self._take_sums(m, token, drain)
-        for index in range(config.lanes):
-            if index:
-                delayed = Signal(token_shape, name=f"lane_token{index}")
-                m.d.sync += delayed.eq(token)
-                token = delayed
+        last = self._lane(m, 0, token, sums[0], array, bank)
+        for index in range(1, config.lanes):
+            delayed = Signal(token_shape, name=f"lane_token{index}")
+            m.d.sync += delayed.eq(token)
+            token = delayed
             last = self._lane(m, index, token, sums[index], array, bank)
 
         # Every group of results that is told to leave has its place in the buffer. Two more than

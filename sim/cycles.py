@@ -70,14 +70,16 @@ def layer_cycles(fields, config, macs):
 
 
 class _Extents:
-    """How often each loop of an instruction runs."""
+    """How often each loop of an instruction runs; ``dead`` rows of the last tile have no pixel."""
 
     def __init__(self, fields, config):
-        for name in ("last_step", "tiles", "blocks", "pixels", "out_pixels", "out_height",
-                     "out_width", "frames"):
-            setattr(self, name, fields.get(name, 0) + 1)
+        counts = {name: fields.get(name, 0) + 1 for name in (
+            "last_step", "tiles", "blocks", "pixels", "out_height", "out_width", "frames")}
+        self.steps, self.tiles = counts["last_step"], counts["tiles"]
+        self.blocks, self.pixels = counts["blocks"], counts["pixels"]
+        self.out_height, self.out_width = counts["out_height"], counts["out_width"]
+        self.frames = counts["frames"]
         self.stride = fields.get("window_stride_y", 0), fields.get("window_stride_x", 0)
-        #: Rows of the last tile that belong to no pixel.
         self.dead = self.tiles * config.rows - self.pixels
 
 
@@ -91,7 +93,7 @@ def _conv(extents, config, macs):
     with the block before, and takes a channel a cycle.
     """
     tiles = extents.tiles * extents.blocks
-    reduction = extents.last_step * config.channels
+    reduction = extents.steps * config.channels
     compute = macs / (config.rows * config.columns)
     used_rows = extents.pixels / (extents.tiles * config.rows)
     array = tiles * reduction
@@ -111,7 +113,7 @@ def _vector(extents, config, macs):
     one, and none if nothing comes after it. Sums of more than one tap leave while the first tap
     of the next tile comes; those of the last tile leave after it.
     """
-    taps, parts = extents.last_step, config.parts
+    taps, parts = extents.steps, config.parts
     words = extents.pixels * taps * extents.blocks
     passed = extents.dead * taps * extents.blocks - extents.dead
     tail = 0

@@ -81,7 +81,7 @@ def waits(reads, writes, opcodes):
 
 
 def assembled(layers, steps, frame, output, config, receive_step):
-    """Return the instructions of a program, and how many layers precede the next frame's RECEIVE.
+    """Return the instructions of a program.
 
     The next frame is let in when nothing more happens in its region. An instruction that waits for
     all earlier results has been taken by the reader when all that came before it is done: the

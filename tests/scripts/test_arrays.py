@@ -57,6 +57,8 @@ def header(shape, kind="|i1"):
      "its header is damaged; give an array written by numpy.save"),
     (header("((((" * 500 + "))))" * 500),
      "its header is damaged; give an array written by numpy.save"),
+    (header("(4, 2, 3)" + " " * 10_000) + bytes(24),
+     "its header is damaged; give an array written by numpy.save"),
     (CONTENT[:-1], "it has 23 bytes of data, not the 24 that its header says; save it again, the "
                    "file is damaged"),
     (CONTENT + b"0", "it has 25 bytes of data, not the 24 that its header says; save it again, "

@@ -9,6 +9,7 @@ import pytest
 import scripts.fuzz
 from compiler.errors import ModelError
 from compiler.reader import read_model
+from golden.layer import ConvLayer
 from golden.network import Network
 from scripts.fuzzing import onnx_cases, onnx_oracle, tflite_cases
 from scripts.fuzzing.checks import MismatchError, refused_in_one_line, require_equal
@@ -190,6 +191,39 @@ def test_reading_is_bounded():
         time.sleep(5)
     with bounded(5, "Reading"):
         pass
+
+
+@pytest.mark.parametrize("change", [0, 1, 2])
+def test_what_is_not_next_to_a_tie_must_be_equal(tmp_path, monkeypatch, change):
+    """ONNX Runtime's codes of a convolution, changed where the exact quotient is a whole number."""
+    content = onnx_cases.drawn(0)[1]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    model = read_model(path)
+    frames = np.zeros((1, *model.input.shape), model.input.dtype)
+    tensors = model.network.run(model.encode(frames))
+    node = next(node for node in model.network.nodes if isinstance(node.layer, ConvLayer)
+                and node.inputs == (model.network.input,))
+    layer, codes = node.layer, tensors[node.output]
+    exact = layer.accumulate(tensors[node.inputs[0]]) * np.ldexp(
+        layer.multiplier.astype(float), -layer.shift)[:, None, None]
+    distance = np.abs(exact - np.floor(exact) - 0.5)
+    place = np.unravel_index(np.argmax(distance * (codes < layer.high - 2)), codes.shape)
+
+    def changed(*arguments, **options):
+        output, theirs = runtime_tensors(*arguments, **options)
+        wrong = theirs[node.output].copy()
+        wrong.reshape(codes.shape)[place] += change
+        return output, {**theirs, node.output: wrong}
+
+    runtime_tensors = onnx_oracle.runtime_tensors
+    monkeypatch.setattr(onnx_oracle, "runtime_tensors", changed)
+    if change == 0:
+        assert onnx_cases.compare(model, content, frames)[1] > 0
+        return
+    message = {1: "a code differs by one step", 2: "codes differ, by up to 2"}[change]
+    with pytest.raises(MismatchError, match=message):
+        onnx_cases.compare(model, content, frames)
 
 
 @pytest.mark.parametrize(("cases", "index"), [(tflite_cases, 2), (onnx_cases, 3)])

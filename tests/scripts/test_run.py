@@ -1,15 +1,20 @@
 """``celosia run``: golden and the simulated engine, arrays in and out, reports."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 import scripts.run
 from compiler.calibrate import read_float
+from compiler.program import compile_network
 from compiler.reader import read_model
+from hdl.config import CONFIGURATIONS
 from scripts.digits import float_model_path, load_images, model_path
+from scripts.files import check_writable
 from scripts.run import _parts
+from sim.engine import EngineSimulation
 from tests.golden.tflite_models import run_reference
 from tests.scripts.small_models import IMAGE, convolutions
 
@@ -53,15 +58,17 @@ def test_golden_gives_what_tflite_gives(run, frames, tmp_path):
     assert all(layer["predicted_cycles"] > 0 for layer in figures["layers"])
 
 
-def test_engine_gives_what_tflite_gives(run, frames, tmp_path):
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_engine_gives_what_tflite_gives(run, frames, tmp_path, count):
+    np.save(tmp_path / "x.npy", frames[:count])
     result = run("--engine", "rtl")
     assert result.exit_code == 0, result.output
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), reference(frames))
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), reference(frames[:count]))
     assert "The engine equals golden, bit for bit." in result.stdout
     figures = json.loads((tmp_path / "run.json").read_text())
     assert list(figures)[:len(KEYS)] == KEYS
     assert (figures["model"], figures["config"]) == ("small.tflite", "tiny")
-    assert (figures["rows"], figures["columns"], figures["frames"]) == (2, 2, 3)
+    assert (figures["rows"], figures["columns"], figures["frames"]) == (2, 2, count)
     assert figures["exact"] is True
     assert figures["utilisation"] == 1152 / (figures["cycles"] * 4)
     assert figures["cycles_per_second"] > 0
@@ -70,9 +77,14 @@ def test_engine_gives_what_tflite_gives(run, frames, tmp_path):
     assert sum(layer["macs"] for layer in layers) == figures["macs"]
     for layer in layers:
         assert layer["cycles"] == layer["predicted_cycles"]
-    # The frame comes in before the first layer and goes out behind the last one.
-    assert figures["cycles"] > sum(layer["cycles"] for layer in layers)
-    assert sum(layer["cycles"] for layer in layers) <= figures["period"] < figures["cycles"]
+    model = read_model(tmp_path / "small.tflite")
+    _, timing = EngineSimulation(CONFIGURATIONS["tiny"]).run(
+        compile_network(model.network, CONFIGURATIONS["tiny"]), model.encode(frames[:1]))
+    assert figures["cycles"] == timing.stopped > timing.done[-1, -1]
+    if count == 1:
+        assert figures["period"] is None
+    else:
+        assert sum(layer["cycles"] for layer in layers) <= figures["period"] < figures["cycles"]
 
 
 def test_an_engine_that_is_wrong_is_found(run, frames, tmp_path, monkeypatch):
@@ -184,3 +196,13 @@ def test_files_that_cannot_be_written_are_refused_first(refused, save, tmp_path,
                    *(text for pair in targets.items() for text in pair))
     assert line == f"{tmp_path}/file: Not a directory"
     assert {path.name for path in tmp_path.iterdir()} == {"file", "small.tflite", "x.npy"}
+
+
+def test_folders_without_permission_are_refused(tmp_path, monkeypatch):
+    """Of the nearest folder that is there; to a superuser all are open."""
+    asked = []
+    monkeypatch.setattr("os.access", lambda path, mode: asked.append((path, mode)))
+    with pytest.raises(PermissionError) as error:
+        check_writable(None, tmp_path / "a" / "b" / "y.npy")
+    assert error.value.filename == str(tmp_path)
+    assert asked == [(tmp_path, os.W_OK | os.X_OK)]

@@ -8,8 +8,9 @@ __all__ = ["CONFIGURATIONS", "MULTIPLIERS", "Configuration", "load"]
 
 
 #: How a processing element multiplies: ``portable`` leaves the choice to synthesis (DSP blocks
-#: where the device has them), ``lut`` keeps the product in the fabric.
-MULTIPLIERS = ("portable", "lut")
+#: where the device has them), ``lut`` keeps the product in the fabric, and ``ecp5`` and ``ice40``
+#: take that family's DSP blocks with the registers inside, for lanes as well.
+MULTIPLIERS = ("portable", "lut", "ecp5", "ice40")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Configuration:
     vector : bool
         Whether there is a vector unit, for pooling, residual addition and requantisation.
     lane_interval : int, a divisor of 32
-        Cycles that a lane spends on one result. 1: four 18-bit products at once. More: a
+        Cycles that a lane spends on one result. 1: two DSP blocks and some fabric. More: a
         digit-serial product of ``32 // lane_interval`` bits a cycle, without DSP blocks.
     accumulator_width : int, 18 to 32
         Bits of an accumulator. A sum outside them wraps, so layers are checked against it.
@@ -106,6 +107,11 @@ class Configuration:
         value = getattr(self, name)
         if not low <= value <= high:
             raise ValueError(f"Configuration {name} must be {low} to {high}, not {value}")
+
+    @property
+    def family(self):
+        """Whose cells the design may hold, one of :data:`hdl.vendor.FAMILIES`."""
+        return "portable" if self.multiplier in ("portable", "lut") else self.multiplier
 
     @property
     def slots(self):

@@ -237,7 +237,8 @@ class ConvPipeline(wiring.Component):
     def _lane(self, m, index, token, sum_, array, bank):
         """Add lane ``index``, which acts on ``token`` in this cycle; return it."""
         config = self.config
-        lane = ScaleShift(accumulator_width=config.sum_width, interval=config.lane_interval)
+        lane = ScaleShift(accumulator_width=config.sum_width, interval=config.lane_interval,
+                          family=config.family)
         m.submodules[f"lane{index}"] = lane
         acc = Signal.like(lane.acc, name=f"acc{index}", reset_less=True)
         # As many as the slot's bits can name: Verilog should leave no case open.

@@ -5,6 +5,7 @@ import pytest
 
 from hdl.config import CONFIGURATIONS, MULTIPLIERS, Configuration, load
 from hdl.multiplier import multiplier_class
+from hdl.vendor import FAMILIES
 
 FIELDS = {"name": "mine", "device": "lfe5u-25f", "rows": 2, "columns": 4, "lanes": 2,
           "channels": 3}
@@ -22,6 +23,14 @@ def test_named_configurations(name, rows, columns):
 
 def test_named_multipliers_exist():
     assert len({multiplier_class(name) for name in MULTIPLIERS}) == len(MULTIPLIERS)
+
+
+@pytest.mark.parametrize(("multiplier", "family"), [
+    ("portable", "portable"), ("lut", "portable"), ("ecp5", "ecp5"), ("ice40", "ice40")])
+def test_family_is_that_of_the_multipliers(multiplier, family):
+    config = Configuration(**FIELDS | {"multiplier": multiplier})
+    assert config.family == multiplier_class(multiplier).family == family
+    assert family in FAMILIES
 
 
 def test_defaults():

@@ -79,7 +79,7 @@ def test_drain_cycles(changes, slots, drain_cycles):
     ({"lane_interval": 0}, ValueError,
      "Configuration lane_interval must be a divisor of 32, not 0"),
     ({"multiplier": "dsp"}, ValueError,
-     "Configuration multiplier must be one of portable, lut, not 'dsp'"),
+     "Configuration multiplier must be one of portable, lut, ecp5, ice40, not 'dsp'"),
     ({"accumulator_width": 17}, ValueError,
      "Configuration accumulator_width must be 18 to 32, not 17"),
 ])

@@ -31,10 +31,13 @@ COMMANDS = {
              context_settings={"help_option_names": ["-h", "--help"]}, epilog="""
 \b
 Examples:
-  celosia configs
+  celosia demo
+  celosia fetch
+  celosia check build/models/image_classification.tflite
+  celosia compile model.onnx --config ecp5-25f -o build/model
+  celosia run model.tflite --input x.npy --output y.npy --engine rtl
   celosia generate --config ecp5-85f -o build/ecp5-85f
   celosia synth --config ecp5-85f -o build/ecp5-85f --report build/ecp5-85f.json
-  celosia demo
 
 Exit status: 0 done; 1 a check failed, such as timing or fit; 2 bad input, or not supported.
 """)

@@ -7,6 +7,7 @@ import numpy as np
 from compiler.fold import Fold
 from compiler.layout import Region
 from compiler.plan import plan_network
+from compiler.rewrites import simplified
 from golden.base import code_type
 from golden.checks import integer
 from golden.network import Network
@@ -129,7 +130,7 @@ def compile_network(network, config, *, batch=1):
     """
     if not isinstance(network, Network):
         raise TypeError(f"Network must be a Network, not {network!r}")
-    plan = plan_network(network, config, integer("batch", batch, 1, 256))
+    plan = plan_network(simplified(network), config, integer("batch", batch, 1, 256))
     jobs = [job for _, job in plan.jobs]
     return Program(
         config=config, network=plan.network, fold=plan.fold, batch=batch, regions=plan.regions(),

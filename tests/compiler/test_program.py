@@ -73,7 +73,7 @@ def test_the_batch_is_part_of_what_does_not_fit():
 def test_what_no_instruction_can_say(changed, size, message):
     """The layer is not the first one, whose kernel the host could fold."""
     unlimited = replace(TINY, activation_words=65536, weight_words=65536)
-    first = pool("first", kind="sum", kernel=(1, 1))
+    first = pool("first", kind="sum", kernel=(1, 1), bias=1)
     refuses(f"Layer {'first' if 'in_height' in message else 'a'}: {message}",
             [first, conv("a", (2, 2, 1, 1), **changed)], (2, *size), unlimited)
 
@@ -139,7 +139,7 @@ def test_layers_wait_only_for_what_they_read():
         Node(conv("e", (4, 4, 1, 1)), ("b",), "e"),
         Node(conv("f", (4, 8, 1, 1)), ("join",), "f"),
         Node(addition("g"), ("f", "e"), "g"),
-        Node(pool("h", (1, 1)), ("f",), "h"),
+        Node(pool("h", (1, 1), kind="sum", bias=1), ("f",), "h"),
         Node(ConcatLayer(name="out"), ("g", "h"), "out")), output="out")
     program = compile_network(branches, VECTOR)
     names = [program.network.nodes[index].layer.name for index in program.layer_of]

@@ -70,9 +70,9 @@ def run(model, config, source, target, engine, calibration, report):
     With --engine rtl the Verilog of the configuration's engine runs the frames too, simulated
     cycle by cycle, and what it makes is written; exit status 1 if that is not bit for bit what
     golden makes. The report then has the cycles measured: of the first frame from the start of the
-    program to the last result, of each of its layers, and between the last two frames. With
-    --engine golden nothing is measured, and these are null; predicted cycles are there if the model
-    fits the configuration.
+    program to the last result, those of them since the frame has come in, of each layer, and
+    between the last two frames. With --engine golden nothing is measured, and these are null;
+    predicted cycles are there if the model fits the configuration.
     """
     with writing():
         check_writable(target, report)
@@ -183,8 +183,14 @@ def _report(model, config, engine, frames, program, measured, wrong):
         "layers": [{"name": layer.name, "op": layer.op, "macs": layer.macs,
                     "cycles": None if measured is None else _taken(layer, measured.first),
                     "predicted_cycles": layer.predicted_cycles} for layer in layers],
+        "compute_cycles": None if measured is None else _computing(measured.first),
         "period": None if measured is None else measured.period,
     }
+
+
+def _computing(timing):
+    """Cycles from the first activation asked for, when the frame has come, to the last result."""
+    return int(timing.stopped - timing.begun[0].min())
 
 
 def _taken(layer, timing):
@@ -200,8 +206,9 @@ def _say(target, figures):
         console.print(_table(figures))
         console.print()
         period = figures["period"]
-        console.print(f"{figures['cycles']:,} cycles from the start to the last result of a frame"
-                      + (f", {period:,} from one frame to the next" if period else ""))
+        console.print(f"{figures['cycles']:,} cycles from the start to the last result of a frame, "
+                      f"{figures['compute_cycles']:,} of them since the frame has come in"
+                      + (f"; {period:,} from one frame to the next" if period else ""))
         console.print("The engine equals golden, bit for bit." if figures["exact"] else
                       "The engine does not equal golden.")
     console.print(f"{target}: results of {frames}", markup=False)

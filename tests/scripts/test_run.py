@@ -52,7 +52,7 @@ def test_golden_gives_what_tflite_gives(run, frames, tmp_path):
     figures = json.loads((tmp_path / "run.json").read_text())
     assert list(figures)[:len(KEYS)] == KEYS
     assert (figures["engine"], figures["frames"], figures["macs"]) == ("golden", 3, 1152)
-    for key in ("cycles", "utilisation", "exact", "cycles_per_second"):
+    for key in ("cycles", "utilisation", "exact", "cycles_per_second", "compute_cycles", "period"):
         assert figures[key] is None
     assert [layer["cycles"] for layer in figures["layers"]] == [None, None]
     assert all(layer["predicted_cycles"] > 0 for layer in figures["layers"])
@@ -81,6 +81,8 @@ def test_engine_gives_what_tflite_gives(run, frames, tmp_path, count):
     _, timing = EngineSimulation(CONFIGURATIONS["tiny"]).run(
         compile_network(model.network, CONFIGURATIONS["tiny"]), model.encode(frames[:1]))
     assert figures["cycles"] == timing.stopped > timing.done[-1, -1]
+    assert figures["compute_cycles"] == timing.stopped - timing.begun[0, 0]
+    assert figures["compute_cycles"] < figures["cycles"]
     if count == 1:
         assert figures["period"] is None
     else:

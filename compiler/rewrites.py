@@ -100,7 +100,7 @@ def drop_identities(network):
         return network
     # The output keeps its name, so that what made the tensor before takes it on.
     return replace(network, nodes=tuple(_renamed(node, {last.inputs[0]: network.output})
-                                        for node in network.nodes if node is not last))
+                                        for node in network.nodes if node.output != last.output))
 
 
 def _changes_nothing(layer):

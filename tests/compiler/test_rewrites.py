@@ -107,6 +107,12 @@ def test_an_identity_at_the_end_gives_its_name_away():
     assert after.nodes[0].output == "same"
 
 
+def test_identities_in_the_middle_and_at_the_end():
+    check(drop_identities, network(
+        (conv("conv"), ("x",)), (table("same", int), ("conv",)), (add("add"), ("same", "conv")),
+        (table("end", int), ("add",))), ["conv", "add"])
+
+
 def test_what_only_looks_like_an_identity_stays():
     stays(drop_identities, network((table("same", int), ("x",))))
     for layer in (clip_layer("clip", low=-128, high=126), pad("pad", padding=(0, 0, 0, 1)),

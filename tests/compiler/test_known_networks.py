@@ -1,7 +1,5 @@
 """The networks of MLPerf Tiny fit the large configuration, and their programs are exact."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -12,9 +10,7 @@ from tests.compiler.checker import check_memory
 from tests.compiler.test_random_networks import outputs
 from tests.cosim.known_networks import KNOWN_NETWORKS
 
-#: With all units, and room for the coefficients of MobileNetV1.
-LARGE = replace(CONFIGURATIONS["ecp5-85f"], lanes=8, window_width=128, vector=True,
-                activation_words=12288, weight_words=17408, coefficient_words=4096)
+LARGE = CONFIGURATIONS["ecp5-85f"]
 #: Cycles from frame to frame, without filling and draining, that must not become more.
 CYCLES = {"resnet8": 106_100, "mobilenet": 90_800, "ds_cnn": 26_100}
 

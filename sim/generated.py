@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from importlib.metadata import version
@@ -13,6 +14,8 @@ __all__ = ["FOLDER", "kept"]
 _ROOT = Path(__file__).parent.parent
 #: Where texts are kept, under names that depend on all that they are made from.
 FOLDER = _ROOT / "build" / "verilog"
+#: How many of them are kept: those made last.
+MOST = 24
 
 
 def kept(key, make):
@@ -42,4 +45,11 @@ def kept(key, make):
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=FOLDER, delete=False) as file:
         file.write(text)
     os.replace(file.name, path)
+    for old in sorted(FOLDER.glob("*.v"), key=_age)[MOST:]:
+        old.unlink(missing_ok=True)
     return text
+
+
+def _age(path):
+    """A number that is the greater the longer ago the file was made; others may remove it."""
+    return -path.stat().st_mtime if path.exists() else math.inf

@@ -1,5 +1,7 @@
 """Verilog that is generated once."""
 
+import os
+
 import pytest
 
 import sim.generated
@@ -45,3 +47,13 @@ def test_failure_keeps_nothing(folder):
     with pytest.raises(ValueError, match="lint"):
         kept("key", fail)
     assert not folder.exists()
+
+
+def test_keeps_those_made_last(folder, monkeypatch):
+    monkeypatch.setattr(sim.generated, "MOST", 3)
+    for number in range(6):
+        kept(number, lambda number=number: str(number))
+        for path in folder.iterdir():
+            time = path.stat().st_mtime
+            os.utime(path, (time - 10, time - 10))
+    assert sorted(path.read_text() for path in folder.iterdir()) == ["3", "4", "5"]

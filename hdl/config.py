@@ -169,7 +169,7 @@ CONFIGURATIONS = {config.name: config for config in (
                   lut_rows=4, **_MEDIUM),
     Configuration(name="ecp5-85f", device="lfe5u-85f", rows=8, columns=16, lanes=8, channels=8,
                   **_LARGE),
-    Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=4, channels=8,
+    Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=8, channels=8,
                   **_LARGE | {"weight_words": 34816}),
     # 128 elements and the lanes have DSP blocks, of which there are 156.
     Configuration(name="ecp5-85f-16x16", device="lfe5u-85f", rows=16, columns=16, lanes=8,

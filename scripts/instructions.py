@@ -68,8 +68,8 @@ activation memory are modulo 2^16, so a step may also go back.
 Instructions overlap: each is handed out once all units that it concerns have taken the one
 before. Weights and coefficients are read ahead, a frame arrives beside whatever follows its
 RECEIVE, and an instruction begins to read activations when the one before has read its last. So
-one that reads what an earlier instruction writes says `wait`, and the first one that reads a frame says
-`wait_input`. Reading is in order, and results are written in order, behind the reads
+one that reads what an earlier instruction writes says `wait`, and the first one that reads a
+frame says `wait_input`. Reading is in order, and results are written in order, behind the reads
 of all earlier instructions. What an instruction writes must not be what it reads itself, but for
 a VECTOR that reads each word once, before it writes that word's result there.
 

@@ -49,13 +49,18 @@ def registered_product(m, platform, family, a, b, *, name):
     if platform is None or family != "ecp5":
         return _registered(m, f"{name}_p3", _registered(
             m, f"{name}_p2", _registered(m, f"{name}_a", a) * _registered(m, f"{name}_b", b)))
-    factors = [_resized(m, f"{name}_{letter}", value, signed(_ECP5_WIDTH))
-               for letter, value in (("a", a), ("b", b))]
-    product = Signal(signed(2 * _ECP5_WIDTH), name=f"{name}_p")
-    m.submodules[name] = Instance("celosia_ecp5_product", i_clk=ClockSignal(),
-                                  i_a=factors[0], i_b=factors[1], o_p=product)
+    # At the upper end of the block's factors: zeros below cost no wires, copies of a sign would.
     shape = (a * b).shape()
-    used = product[:shape.width]
+    inputs, shift = {}, 0
+    for letter, value in (("a", a), ("b", b)):
+        free = _ECP5_WIDTH - len(value) - (not value.shape().signed)
+        inputs[f"i_{letter}"] = _resized(m, f"{name}_{letter}", value.shift_left(free),
+                                        signed(_ECP5_WIDTH))
+        shift += free
+    product = Signal(signed(2 * _ECP5_WIDTH), name=f"{name}_p")
+    m.submodules[name] = Instance("celosia_ecp5_product", i_clk=ClockSignal(), **inputs,
+                                  o_p=product)
+    used = product[shift:shift + shape.width]
     return used.as_signed() if shape.signed else used
 
 

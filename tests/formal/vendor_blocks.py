@@ -21,12 +21,12 @@ class Product(wiring.Component):
         self.family = family
         self.shift = shift
         super().__init__({"a": In(a), "b": In(b),
-                          "p": Out((Signal(a) * (Signal(b) << shift)).shape())})
+                          "p": Out((Signal(a) * Signal(b).shift_left(shift)).shape())})
 
     def elaborate(self, platform):
         m = Module()
         m.d.comb += self.p.eq(registered_product(
-            m, platform, self.family, self.a, self.b << self.shift, name="product"))
+            m, platform, self.family, self.a, self.b.shift_left(self.shift), name="product"))
         return m
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hdl.pipeline import ConvPipeline
+from hdl.pipeline import ConvPipeline, coefficient_delay
 from sim.streams import random_gaps
 from tests.hdl.layers import dense_layer, random_layer
 from tests.hdl.pipeline_bench import configuration, run
@@ -157,11 +157,11 @@ def test_shorter_tiles_take_drain_cycles(config, depth):
 
 
 @pytest.mark.parametrize(("config", "depth"), [
-    (configuration(2, 2, 1, 2), 10), (configuration(2, 4, 4, 2), 16),
-    (configuration(1, 3, 3, 1), 13)], ids=["1 lane", "4 lanes", "1 row"])
+    (configuration(2, 2, 1, 2), 12), (configuration(2, 4, 4, 2), 18),
+    (configuration(1, 3, 3, 1), 15)], ids=["1 lane", "4 lanes", "1 row"])
 def test_renewing_coefficients_costs_nothing_in_long_tiles(config, depth):
     """A set has `columns` channels, and its bank is free again a few cycles after the capture."""
-    assert depth >= config.columns + config.lanes + 7
+    assert depth >= config.columns + coefficient_delay(config) + 3
     busy = occupancy(config, depth, tiles=1, blocks=6)
     for row, column in np.ndindex(busy.shape[1:]):
         assert spans(busy[:, row, column]).tolist() == [6 * depth], (row, column)

@@ -20,7 +20,7 @@ PARAMETERS = {
     ActivationReader: {"rows": 2},
     ActivationMemory: {"channels": 2, "lanes": 1, "depth": 16},
     WeightReader: {"columns": 2, "channels": 2, "depth": 16},
-    CoefficientReader: {"columns": 2, "depth": 16},
+    CoefficientReader: {"columns": 2, "channels": 2, "depth": 16},
     TileWriter: {},
     WordSender: {"channels": 8},
     AxiLitePort: {},

@@ -149,7 +149,7 @@ class Configuration:
 
 
 #: Memories of an engine that has the 208 block RAMs, of 2 KB, of an LFE5U-85F for itself.
-_LARGE = {"activation_words": 12288, "weight_words": 17408, "coefficient_words": 3072,
+_LARGE = {"activation_words": 12288, "weight_words": 16896, "coefficient_words": 3072,
           "program_words": 1024, "vector": True, "window_width": 256}
 #: The same for the 56 block RAMs of an LFE5U-25F.
 _MEDIUM = {"activation_words": 4096, "weight_words": 10240, "coefficient_words": 1024,
@@ -166,14 +166,15 @@ CONFIGURATIONS = {config.name: config for config in (
                   lut_rows=2, lane_interval=8, accumulator_width=24, **_SMALL),
     # 16 elements and the lanes share 28 DSP blocks.
     Configuration(name="ecp5-25f", device="lfe5u-25f", rows=8, columns=4, lanes=2, channels=8,
-                  lut_rows=4, **_MEDIUM),
+                  multiplier="ecp5", lut_rows=4, **_MEDIUM),
     Configuration(name="ecp5-85f", device="lfe5u-85f", rows=8, columns=16, lanes=8, channels=8,
-                  **_LARGE),
+                  multiplier="ecp5", **_LARGE),
     Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=8, channels=8,
-                  **_LARGE | {"weight_words": 34816}),
+                  multiplier="ecp5", **_LARGE | {"weight_words": 33280}),
     # 128 elements and the lanes have DSP blocks, of which there are 156.
     Configuration(name="ecp5-85f-16x16", device="lfe5u-85f", rows=16, columns=16, lanes=8,
-                  channels=16, lut_rows=8, **_LARGE | {"activation_words": 5120}),
+                  channels=16, multiplier="ecp5", lut_rows=8,
+                  **_LARGE | {"activation_words": 5120}),
 )}
 
 

@@ -5,7 +5,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Configuration
-from .fifo import ReadyRegister
 from .isa import ADDRESS_WIDTH, Destination, Opcode, Status
 from .layouts import OPERAND_WIDTH
 from .memories import ActivationMemory
@@ -102,8 +101,9 @@ class Engine(wiring.Component):
                 m.d.comb += getattr(sequencer, f"{name}_loaded").eq(units[name].loaded)
         m.d.comb += [
             sequencer.layer_done.eq(units["writer"].done),
+            sequencer.all_read.eq(units["reader"].idle),
             sequencer.all_sent.eq(units["sender"].idle),
-            sequencer.idle.eq(units["sender"].idle & units["reader"].layers.ready
+            sequencer.idle.eq(units["sender"].idle & units["reader"].idle
                               & units["receiver"].layers.ready),
             self.layer_done.eq(units["writer"].done),
             self.layer_begun.eq(sequencer.reader.valid & sequencer.reader.ready
@@ -117,17 +117,18 @@ class Engine(wiring.Component):
     def _units(self):
         config = self.config
         shape = {"channels": config.channels, "lanes": config.lanes}
+        family = {"family": config.family}
         activation_width = config.channels * OPERAND_WIDTH
         units = {}
         if config.window_width:
             units["window"] = WindowUnit(columns=config.columns, slots=config.groups,
-                                         width=config.window_width, **shape)
+                                         width=config.window_width, **shape, **family)
         if config.vector:
-            units["vector"] = VectorUnit(rows=config.rows, slots=config.groups, **shape)
+            units["vector"] = VectorUnit(rows=config.rows, slots=config.groups, **shape, **family)
         absent = {opcode for unit, opcode in (("window", Opcode.DEPTHWISE),
                                               ("vector", Opcode.VECTOR)) if unit not in units}
         return units | {
-            "sequencer": Sequencer(depth=config.program_words, absent=absent),
+            "sequencer": Sequencer(depth=config.program_words, absent=absent, **family),
             "receiver": PacketReceiver(widths={
                 Destination.PROGRAM: 32,
                 Destination.WEIGHTS: config.columns * OPERAND_WIDTH,
@@ -136,12 +137,12 @@ class Engine(wiring.Component):
                 Destination.FRAME: activation_width,
             }),
             "reader": ActivationReader(rows=config.rows),
-            "memory": ActivationMemory(depth=config.activation_words, **shape),
+            "memory": ActivationMemory(depth=config.activation_words, **shape, **family),
             "tiles": TileWriter(),
             "weights": WeightReader(columns=config.columns, channels=config.channels,
-                                    depth=config.weight_words),
+                                    depth=config.weight_words, **family),
             "coefficients": CoefficientReader(columns=config.columns, channels=config.channels,
-                                              depth=config.coefficient_words),
+                                              depth=config.coefficient_words, **family),
             "pipeline": ConvPipeline(config),
             "writer": ResultWriter(rows=config.rows, slots=config.slots, **shape),
             "sender": WordSender(channels=config.channels),
@@ -150,12 +151,8 @@ class Engine(wiring.Component):
     def _fetch(self, m, units):
         """From activation memory to who asked for the word."""
         reader, memory = units["reader"], units["memory"]
-        # A stall stops at its register, so that it need not reach the reader in the same cycle.
-        m.submodules.fetched = fetched = ResetInserter(self.reset)(
-            ReadyRegister(memory.words.payload.shape()))
         wiring.connect(m, reader.requests, memory.requests)
-        wiring.connect(m, memory.words, fetched.i)
-        word, pipeline = fetched.o, units["pipeline"]
+        word, pipeline = memory.words, units["pipeline"]
         m.d.comb += pipeline.activations.payload.eq(word.p.codes)
         ports = {Route.ARRAY: pipeline.activations}
         for name, route in (("sender", Route.SENDER), ("window", Route.WINDOW),

@@ -6,15 +6,15 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 
-__all__ = ["ReadyRegister", "StreamBuffer"]
+__all__ = ["StreamBuffer"]
 
 
 class StreamBuffer(wiring.Component):
     """First-in first-out buffer that tells how much it holds.
 
-    ``o.payload`` does not change while ``o.valid`` and not ``o.ready``. A payload appears two
-    cycles after it went into an empty buffer. Once ``o.valid``, ``level`` payloads can be taken
-    in as many cycles.
+    ``o.payload`` does not change while ``o.valid`` and not ``o.ready``. A payload appears
+    :attr:`LATENCY` cycles after it went into an empty buffer. Once ``o.valid``, ``level`` payloads
+    can be taken in as many cycles.
 
     Parameters
     ----------
@@ -30,6 +30,8 @@ class StreamBuffer(wiring.Component):
     level : ``Out(range(depth + 1))``
         Payloads in the buffer.
     """
+
+    LATENCY = 2
 
     def __init__(self, shape, *, depth):
         check_range("Depth", depth, 2, 65536)
@@ -54,43 +56,4 @@ class StreamBuffer(wiring.Component):
             buffer.r_en.eq(self.o.ready),
             self.level.eq(buffer.level),
         ]
-        return m
-
-
-class ReadyRegister(wiring.Component):
-    """Passes a stream on in the same cycle, but gives ``i.ready`` from a register.
-
-    What is refused at ``o`` while ``i`` has been promised to be taken is kept here.
-
-    Parameters
-    ----------
-    shape : shape-castable
-        Payload.
-
-    Members
-    -------
-    i : ``In(stream.Signature(shape))``
-    o : ``Out(stream.Signature(shape))``
-    """
-
-    def __init__(self, shape):
-        self.shape = shape
-        super().__init__({
-            "i": In(stream.Signature(shape)),
-            "o": Out(stream.Signature(shape)),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        full = Signal()
-        kept = Signal(self.shape, reset_less=True)
-        m.d.comb += [
-            self.i.ready.eq(~full),
-            self.o.valid.eq(full | self.i.valid),
-            Value.cast(self.o.payload).eq(Mux(full, Value.cast(kept),
-                                              Value.cast(self.i.payload))),
-        ]
-        m.d.sync += full.eq(self.o.valid & ~self.o.ready)
-        with m.If(~full):
-            m.d.sync += Value.cast(kept).eq(Value.cast(self.i.payload))
         return m

@@ -1,25 +1,16 @@
 """Activation memory: words of channels, read whole, written whole or in parts."""
 
 from amaranth import *
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .blockmemory import StreamedMemory
 from .checks import check_range
 from .isa import ADDRESS_WIDTH
 from .layouts import OPERAND_WIDTH
 from .reader import ReadRequest, Route
 
-__all__ = ["ActivationMemory", "ActivationWrite", "FetchedWord", "block_memory"]
-
-
-def block_memory(*, width, depth):
-    """Return a memory that becomes block RAM with one read and one write port.
-
-    A word that is read while it is written is undefined in silicon; whoever shares an address
-    between the ports has to wait. In return synthesis adds no logic for that case.
-    """
-    return memory.Memory(shape=width, depth=depth, init=[],
-                         attrs={"ram_style": "block", "no_rw_check": 1})
+__all__ = ["ActivationMemory", "ActivationWrite", "FetchedWord"]
 
 
 class ActivationWrite(data.StructLayout):
@@ -47,8 +38,8 @@ class FetchedWord(data.StructLayout):
 class ActivationMemory(wiring.Component):
     """Serves read requests, in order, and takes one write a cycle.
 
-    Padding comes as words of the layer's padding code. The word leaves two cycles after its
-    request was accepted.
+    Padding comes as words of the layer's padding code. Latency and what a write has to wait for
+    are those of :class:`hdl.blockmemory.StreamedMemory`.
 
     Parameters
     ----------
@@ -58,6 +49,8 @@ class ActivationMemory(wiring.Component):
         Codes that can be written alone.
     depth : :class:`int`, 2 to 65536
         Words.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
@@ -67,7 +60,9 @@ class ActivationMemory(wiring.Component):
         A write, and its :class:`ActivationWrite`.
     """
 
-    def __init__(self, *, channels, lanes, depth):
+    LATENCY = StreamedMemory.LATENCY
+
+    def __init__(self, *, channels, lanes, depth, family="portable"):
         check_range("Channels", channels, 1, 64)
         check_range("Lanes", lanes, 1, channels)
         check_range("Depth", depth, 2, 1 << ADDRESS_WIDTH)
@@ -76,6 +71,7 @@ class ActivationMemory(wiring.Component):
         self.channels = channels
         self.lanes = lanes
         self.depth = depth
+        self.family = family
         super().__init__({
             "requests": In(stream.Signature(ReadRequest())),
             "words": Out(stream.Signature(FetchedWord(channels=channels))),
@@ -85,34 +81,26 @@ class ActivationMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        advance = ~self.words.valid | self.words.ready
-        m.d.comb += self.requests.ready.eq(advance)
+        side = data.StructLayout({"inside": 1, "pad_code": OPERAND_WIDTH, "route": Route,
+                                  "live": 1})
+        m.submodules.storage = storage = StreamedMemory(
+            width=self.channels * OPERAND_WIDTH, depth=self.depth, side=side,
+            parts=self.channels // self.lanes, family=self.family)
+        request, word = self.requests.payload, self.words.payload
+        m.d.comb += [
+            storage.write_en.eq(Mux(self.write_en, self.write.enable, 0)),
+            storage.write_address.eq(self.write.address),
+            storage.write_data.eq(self.write.codes),
+            storage.i.valid.eq(self.requests.valid), self.requests.ready.eq(storage.i.ready),
+            storage.i.p.address.eq(request.address),
+            self.words.valid.eq(storage.o.valid), storage.o.ready.eq(self.words.ready),
+        ]
+        m.d.comb += [storage.i.p.side[name].eq(request[name]) for name in side.members]
 
-        # Stage 1: read. One memory for each part that can be written alone.
-        part_width = self.lanes * OPERAND_WIDTH
-        codes = []
-        for part in range(self.channels // self.lanes):
-            m.submodules[f"part{part}"] = storage = block_memory(width=part_width,
-                                                                 depth=self.depth)
-            write, read = storage.write_port(), storage.read_port()
-            m.d.comb += [
-                write.addr.eq(self.write.address),
-                write.data.eq(Value.cast(self.write.codes).word_select(part, part_width)),
-                write.en.eq(self.write_en & self.write.enable[part]),
-                read.addr.eq(self.requests.p.address),
-                read.en.eq(advance),
-            ]
-            codes.append(read.data)
-        valid = Signal()
-        request = Signal(ReadRequest())
-        # Stage 2: padding. Block RAM is slow to give its data, so they are registered at once.
-        word = self.words.payload
-        padding = request.pad_code.replicate(self.channels)
-        with m.If(advance):
-            m.d.sync += [
-                valid.eq(self.requests.valid), request.eq(self.requests.payload),
-                self.words.valid.eq(valid),
-                word.route.eq(request.route), word.live.eq(request.live),
-                Value.cast(word.codes).eq(Mux(request.inside, Cat(codes), padding)),
-            ]
+        read = storage.o.p.side
+        padding = read.pad_code.replicate(self.channels)
+        m.d.comb += [
+            word.route.eq(read.route), word.live.eq(read.live),
+            Value.cast(word.codes).eq(Mux(read.inside, storage.o.p.word, padding)),
+        ]
         return m

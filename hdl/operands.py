@@ -4,10 +4,10 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .blockmemory import StreamedMemory
 from .checks import check_range
 from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Tile
-from .memories import block_memory
 
 __all__ = ["TABLE_ENTRIES", "WINDOW_TAPS", "CoefficientReader", "StoredCoefficients", "TileWriter",
            "WeightReader", "window_steps"]
@@ -38,7 +38,7 @@ class StoredCoefficients(data.StructLayout):
 
 
 class _MemoryReader(wiring.Component):
-    """Common to the readers of weights and coefficients: a memory, its write port, its pipeline.
+    """Common to the readers of weights and coefficients: a memory, and its write port.
 
     Members
     -------
@@ -51,10 +51,11 @@ class _MemoryReader(wiring.Component):
         An address beyond the memory is read in this cycle.
     """
 
-    def __init__(self, *, width, depth, shape, flags=()):
+    def __init__(self, *, width, depth, shape, family, flags=()):
         check_range("Depth", depth, 2, 1 << ADDRESS_WIDTH)
         self.width = width
         self.depth = depth
+        self.family = family
         super().__init__({
             "layers": In(stream.Signature(Instruction())),
             "write_en": In(1),
@@ -65,24 +66,20 @@ class _MemoryReader(wiring.Component):
             **{flag: Out(1) for flag in flags},
         })
 
-    def _read(self, m, address, reading, payload, **flags):
-        """Read ``address`` in each cycle of ``reading``, into ``payload(data)`` and the members
-        named by ``flags``; return a pulse for each address taken."""
-        m.submodules.storage = storage = block_memory(width=self.width, depth=self.depth)
-        write, read = storage.write_port(), storage.read_port()
-        advance = ~self.o.valid | self.o.ready
-        valid = Signal()
+    def _read(self, m, address, reading, side):
+        """Read ``address`` in each cycle of ``reading``, with the view ``side`` beside it; return
+        a pulse for each address taken, the word and what came beside it."""
+        m.submodules.storage = storage = StreamedMemory(
+            width=self.width, depth=self.depth, side=side.shape(), family=self.family)
         m.d.comb += [
-            write.addr.eq(self.write_address), write.data.eq(self.write_data),
-            write.en.eq(self.write_en), read.addr.eq(address), read.en.eq(advance),
+            storage.write_address.eq(self.write_address), storage.write_en.eq(self.write_en),
+            storage.write_data.eq(self.write_data),
+            storage.i.valid.eq(reading), storage.i.p.address.eq(address),
+            storage.i.p.side.eq(side),
             self.beyond.eq(reading & (address >= self.depth)),
+            self.o.valid.eq(storage.o.valid), storage.o.ready.eq(self.o.ready),
         ]
-        with m.If(advance):
-            m.d.sync += [valid.eq(reading), self.o.valid.eq(valid)] + payload(read.data)
-            for name, value in flags.items():
-                flag = Signal(name=name + "_read")
-                m.d.sync += [flag.eq(value), getattr(self, name).eq(flag)]
-        return reading & advance
+        return reading & storage.i.ready, storage.o.p.word, storage.o.p.side
 
 
 class WeightReader(_MemoryReader):
@@ -102,29 +99,31 @@ class WeightReader(_MemoryReader):
         Words of a step.
     depth : :class:`int`, 2 to 65536
         Words of the memory.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
     """
 
-    def __init__(self, *, columns, channels, depth):
+    def __init__(self, *, columns, channels, depth, family="portable"):
         check_range("Columns", columns, 1, 64)
         check_range("Channels", channels, 1, 64)
         self.channels = channels
         self.columns = columns
         super().__init__(width=columns * OPERAND_WIDTH, depth=depth, flags=("window",),
-                         shape=data.ArrayLayout(OPERAND_WIDTH, columns))
+                         family=family, shape=data.ArrayLayout(OPERAND_WIDTH, columns))
 
     def elaborate(self, platform):
         m = Module()
         new = self.layers.payload
         busy = Signal()
-        window = Signal()
+        side = Signal(data.StructLayout({"window": 1}))
         address = Signal(ADDRESS_WIDTH + 1)
         block = Signal(ADDRESS_WIDTH + 1)
         channel = Signal(range(max(2, self.channels)))
         last_step, steps_left = Signal.like(new.last_step), Signal.like(new.last_step)
         tiles, tiles_left = Signal.like(new.tiles), Signal.like(new.tiles)
         blocks_left = Signal.like(new.blocks)
-        taken = self._read(m, address, busy,
-                           lambda word: [Value.cast(self.o.payload).eq(word)], window=window)
+        taken, word, beside = self._read(m, address, busy, side)
+        m.d.comb += [Value.cast(self.o.payload).eq(word), self.window.eq(beside.window)]
         to_window = new.opcode == Opcode.DEPTHWISE
         new_last_step = Mux(to_window, window_steps(self.columns) - 1, new.last_step)
         new_tiles = Mux(to_window, 0, new.tiles)
@@ -134,7 +133,7 @@ class WeightReader(_MemoryReader):
             m.d.sync += [
                 busy.eq(1), address.eq(new.weight_base), block.eq(new.weight_base), channel.eq(0),
                 last_step.eq(new_last_step), steps_left.eq(new_last_step), tiles.eq(new_tiles),
-                tiles_left.eq(new_tiles), blocks_left.eq(new.blocks), window.eq(to_window),
+                tiles_left.eq(new_tiles), blocks_left.eq(new.blocks), side.window.eq(to_window),
             ]
         with m.If(taken):
             m.d.sync += [address.eq(address + 1), channel.eq(channel + 1)]
@@ -167,42 +166,39 @@ class CoefficientReader(_MemoryReader):
         Channels of a block that the array computes, and of one that another unit does.
     depth : :class:`int`, 2 to 65536
         Channels in the memory.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
     """
 
-    def __init__(self, *, columns, channels, depth):
+    def __init__(self, *, columns, channels, depth, family="portable"):
         check_range("Columns", columns, 1, 64)
         check_range("Channels", channels, 1, 64)
         self.columns = columns
         self.channels = channels
         super().__init__(width=StoredCoefficients().size, depth=depth, flags=("table",),
-                         shape=Coefficients())
+                         family=family, shape=Coefficients())
 
     def elaborate(self, platform):
         m = Module()
         new = self.layers.payload
-        bounds = data.StructLayout({name: signed(9) for name in ("zero", "low", "high")})
-        side_shape = data.StructLayout({**bounds.members, "last": 1})
-        layer = Signal(bounds)
+        bounds = {name: signed(9) for name in ("zero", "low", "high")}
+        layer = Signal(data.StructLayout(bounds))
+        side = Signal(data.StructLayout({**bounds, "last": 1, "table": 1}))
         busy, table, on_array = Signal(), Signal(), Signal()
         address = Signal(ADDRESS_WIDTH + 1)
         left = Signal(range(TABLE_ENTRIES))     # Of the set or the tables, after this one.
         blocks_left = Signal.like(new.blocks)
-        side = Signal(side_shape)               # What goes with the record that is being read.
         last = left == 0
-
-        def payload(word):
-            stored = data.View(StoredCoefficients(), word)
-            names = StoredCoefficients().members
-            return [self.o.p[name].eq(stored[name]) for name in names] + [
-                self.o.p[name].eq(side[name]) for name in side_shape.members] + [
-                side.last.eq(last)] + [
-                side[name].eq(layer[name]) for name in bounds.members]
-
-        taken = self._read(m, address, busy, payload, table=table)
-        m.d.comb += self.layers.ready.eq(~busy)
+        taken, word, beside = self._read(m, address, busy, side)
+        stored = data.View(StoredCoefficients(), word)
+        m.d.comb += [self.o.p[name].eq(stored[name]) for name in StoredCoefficients().members]
+        m.d.comb += [self.o.p[name].eq(beside[name]) for name in (*bounds, "last")]
+        m.d.comb += [side[name].eq(layer[name]) for name in bounds]
+        m.d.comb += [side.last.eq(last), side.table.eq(table), self.table.eq(beside.table),
+                     self.layers.ready.eq(~busy)]
         with m.If(self.layers.valid & self.layers.ready):
             array, tables = new.opcode == Opcode.CONV, (new.opcode == Opcode.VECTOR) & new.table
-            m.d.sync += [layer[name].eq(new[name]) for name in bounds.members]
+            m.d.sync += [layer[name].eq(new[name]) for name in bounds]
             m.d.sync += [
                 busy.eq(1), address.eq(new.coefficient_base), blocks_left.eq(new.blocks),
                 on_array.eq(array), table.eq(tables),

@@ -128,6 +128,8 @@ class ActivationReader(wiring.Component):
     layers : ``In(stream.Signature(Instruction()))``
         What to read. Only its fields about activations matter.
     requests : ``Out(stream.Signature(ReadRequest()))``
+    idle : ``Out(1)``
+        No request is still to leave.
     wrong : ``Out(1)``
         The counts of an instruction contradict each other (:class:`CountCheck`).
     """
@@ -138,6 +140,7 @@ class ActivationReader(wiring.Component):
         super().__init__({
             "layers": In(stream.Signature(Instruction())),
             "requests": Out(stream.Signature(ReadRequest())),
+            "idle": Out(1),
             "wrong": Out(1),
         })
 
@@ -199,11 +202,13 @@ class ActivationReader(wiring.Component):
             m.d.sync += [tiles_left.eq(layer.tiles), blocks_left.eq(blocks_left - 1),
                          busy.eq(blocks_left != 0)]
 
-        self._requests(m, layer, pixel, taps, step, advance)
+        waiting = self._requests(m, layer, pixel, taps, step, advance)
+        m.d.comb += self.idle.eq(~busy & ~waiting & ~self.requests.valid)
         return m
 
     def _requests(self, m, layer, pixel, taps, step, advance):
-        """Stages 2 and 3: add the tap to the pixel, then see whether it is in the input."""
+        """Stages 2 and 3: add the tap to the pixel, then see whether it is in the input; return
+        whether a request is between them."""
         valid = Signal()
         live = Signal()
         address = Signal(ADDRESS_WIDTH)
@@ -228,3 +233,4 @@ class ActivationReader(wiring.Component):
                 self.requests.valid.eq(valid), request.address.eq(address), request.live.eq(live),
                 request.inside.eq((y >= 0) & (y < height) & (x >= 0) & (x < width)),
             ]
+        return valid

@@ -4,9 +4,9 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .blockmemory import BlockMemory
 from .checks import check_range
 from .isa import ADDRESS_WIDTH, INSTRUCTION_WORDS, Instruction, Opcode, Status
-from .memories import block_memory
 
 __all__ = ["COMPUTING", "UNITS", "Sequencer"]
 
@@ -49,6 +49,8 @@ class Sequencer(wiring.Component):
         32-bit words of program memory.
     absent : set of :class:`hdl.isa.Opcode`
         Opcodes that this engine has no unit for.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
@@ -64,6 +66,8 @@ class Sequencer(wiring.Component):
         All results of a layer are written.
     halt : ``In(1)``
         Go on with nothing, until reset.
+    all_read : ``In(1)``
+        All activation words that were wanted have been asked for.
     all_sent : ``In(1)``
         No word of a SEND is still to leave.
     idle : ``In(1)``
@@ -78,9 +82,10 @@ class Sequencer(wiring.Component):
         The program stops in this cycle, and why (:class:`hdl.isa.Status`).
     """
 
-    def __init__(self, *, depth, absent=frozenset()):
+    def __init__(self, *, depth, absent=frozenset(), family="portable"):
         check_range("Depth", depth, INSTRUCTION_WORDS, 1 << ADDRESS_WIDTH)
         self.depth = depth
+        self.family = family
         self.opcodes = [opcode for opcode in (*COMPUTING, Opcode.SEND, Opcode.RECEIVE)
                         if opcode not in absent]
         super().__init__({
@@ -94,6 +99,7 @@ class Sequencer(wiring.Component):
             **{f"{unit}_loaded": In(1) for unit in _LOADING},
             "layer_done": In(1),
             "halt": In(1),
+            "all_read": In(1),
             "all_sent": In(1),
             "idle": In(1),
             "frame_ready": In(1),
@@ -105,16 +111,18 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.program = program = block_memory(width=32, depth=self.depth)
-        write, read = program.write_port(), program.read_port()
+        m.submodules.program = program = BlockMemory(width=32, depth=self.depth,
+                                                     family=self.family)
         address = Signal(ADDRESS_WIDTH + 1)
         m.d.comb += [
-            write.addr.eq(self.write_address), write.data.eq(self.write_data),
-            write.en.eq(self.write_en), read.addr.eq(address), read.en.eq(1),
+            program.write_address.eq(self.write_address), program.read_en.eq(1),
+            program.write_data.eq(self.write_data), program.write_en.eq(self.write_en),
+            program.read_address.eq(address),
         ]
 
         frames_left = Signal(32)
-        word = Signal(range(INSTRUCTION_WORDS + 1))
+        last_word = INSTRUCTION_WORDS + BlockMemory.LATENCY - 1
+        word = Signal(range(last_word + 1))
         bits = Signal(32 * INSTRUCTION_WORDS)
         instruction = Signal(Instruction())
         pending = Signal(len(UNITS))    # Units that have still to take the instruction.
@@ -133,14 +141,15 @@ class Sequencer(wiring.Component):
             with m.State("HALT"):
                 pass
             with m.State("FETCH"):
-                # A word arrives one cycle after its address; what came before the first one has
-                # left the register when the last one enters it.
-                m.d.sync += bits.eq(Cat(bits[32:], read.data))
-                m.d.sync += [word.eq(word + 1), address.eq(address + 1)]
-                with m.If(word == INSTRUCTION_WORDS):
-                    m.d.sync += [word.eq(0), address.eq(address)]
+                # What the memory gave before the first word has left the register when the last
+                # one enters it.
+                m.d.sync += [bits.eq(Cat(bits[32:], program.read_data)), word.eq(word + 1)]
+                with m.If(word < INSTRUCTION_WORDS):
+                    m.d.sync += address.eq(address + 1)
+                with m.If(word == last_word):
+                    m.d.sync += word.eq(0)
                     m.next = "DECODE"
-                with m.Elif(address >= self.depth):
+                with m.Elif((address >= self.depth) & (word < INSTRUCTION_WORDS)):
                     m.d.sync += word.eq(0)
                     self._stop(m, Status.ILLEGAL_ADDRESS)
             with m.State("DECODE"):
@@ -203,7 +212,7 @@ class Sequencer(wiring.Component):
                 missing = pending[index] | ~getattr(self, f"{name}_loaded")
                 free &= (instruction.opcode != _LOADING[name]) | ~missing
         gates = {"reader": written & arrived & free,
-                 "receiver": written & (~instruction.wait | self.reader.ready)}
+                 "receiver": written & (~instruction.wait | self.all_read)}
         for index, name in enumerate(UNITS):
             port = getattr(self, name)
             m.d.comb += [

@@ -67,6 +67,8 @@ class VectorUnit(wiring.Component):
         Sums in a group.
     slots : :class:`int`, at least ``channels / lanes``
         Of a group's layout.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
@@ -85,7 +87,7 @@ class VectorUnit(wiring.Component):
     #: Sums that have room beside those of a tile. At full rate less are finished or on their way.
     SPARE = 8
 
-    def __init__(self, *, rows, channels, lanes, slots):
+    def __init__(self, *, rows, channels, lanes, slots, family="portable"):
         check_range("Rows", rows, 1, 64)
         check_range("Channels", channels, 1, 64)
         check_range("Lanes", lanes, 1, channels)
@@ -95,6 +97,7 @@ class VectorUnit(wiring.Component):
                              f"not {channels}")
         check_range("Slots", slots, parts, 64)
         self.rows = rows
+        self.family = family
         self.channels = channels
         self.lanes = lanes
         self.slots = slots
@@ -198,7 +201,8 @@ class VectorUnit(wiring.Component):
 
         lanes = []
         for index in range(self.lanes):
-            lane = VectorLane(slots=self.depth, distance=self.rows * self.parts)
+            lane = VectorLane(slots=self.depth, distance=self.rows * self.parts,
+                              family=self.family)
             m.submodules[f"lane{index}"] = lane
             lanes.append(lane)
             m.d.comb += [

@@ -4,9 +4,9 @@ from amaranth import *
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from .blockmemory import BlockMemory
 from .checks import check_range
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH
-from .memories import block_memory
 from .operands import TABLE_ENTRIES
 
 __all__ = ["VectorLane"]
@@ -23,7 +23,7 @@ class VectorLane(wiring.Component):
     Operands and sums have 32 bits and are signed; sums wrap. Free-running, in five stages:
 
     0. ``code`` is looked up.
-    1. What the tables give is registered, as block RAM is slow.
+    1. What the tables give is registered.
     2. The operand is the table's entry or the code itself. ``slot2`` of the sums is read.
     3. The sum, and whether the operand is greater than what was read.
     4. ``slot4`` is written with the sum; if ``maximum``, where the operand is greater, or if
@@ -35,6 +35,8 @@ class VectorLane(wiring.Component):
         Sums that are kept.
     distance : :class:`int`, at least 1
         Cycles from an operand to that of the next tap, at least.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
@@ -58,9 +60,10 @@ class VectorLane(wiring.Component):
     #: Stages, and so cycles from a code to the first one in which its sum can be read.
     LATENCY = 5
 
-    def __init__(self, *, slots, distance):
+    def __init__(self, *, slots, distance, family="portable"):
         check_range("Slots", slots, 2, 8192)
         check_range("Distance", distance, 1, 4096)
+        self.family = family
         self.slots = slots
         self.distance = distance
         super().__init__({
@@ -121,19 +124,18 @@ class VectorLane(wiring.Component):
 
     def _operand(self, m):
         """Stages 0 to 2 of what is added."""
-        m.submodules.tables = tables = block_memory(width=MULTIPLIER_WIDTH,
-                                                    depth=2 * TABLE_ENTRIES)
-        write, read = tables.write_port(), tables.read_port()
+        m.submodules.tables = tables = BlockMemory(
+            width=MULTIPLIER_WIDTH, depth=2 * TABLE_ENTRIES, family=self.family)
         m.d.comb += [
-            write.addr.eq(self.table_address), write.data.eq(self.table_data),
-            write.en.eq(self.table_en), read.addr.eq(Cat(self.code, self.odd)),
+            tables.write_address.eq(self.table_address), tables.write_data.eq(self.table_data),
+            tables.write_en.eq(self.table_en), tables.read_en.eq(1),
+            tables.read_address.eq(Cat(self.code, self.odd)),
         ]
         code1, code2 = (Signal(OPERAND_WIDTH, name=name, reset_less=True)
                         for name in ("code1", "code2"))
-        entry = Signal(MULTIPLIER_WIDTH, reset_less=True)
         operand = Signal(signed(MULTIPLIER_WIDTH), reset_less=True)
         sign = code2[-1] & ~self.unsigned
         extended = Cat(code2, sign.replicate(MULTIPLIER_WIDTH - OPERAND_WIDTH))
-        m.d.sync += [code1.eq(self.code), code2.eq(code1), entry.eq(read.data),
-                     operand.eq(Mux(self.table, entry, extended))]
+        m.d.sync += [code1.eq(self.code), code2.eq(code1),
+                     operand.eq(Mux(self.table, tables.read_data, extended))]
         return operand

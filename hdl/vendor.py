@@ -10,9 +10,11 @@ import re
 from pathlib import Path
 
 from amaranth import *
+from amaranth.lib import memory
 
-__all__ = ["FAMILIES", "PRODUCT_LATENCY", "VERILOG", "accumulator_sum", "conditional_sum",
-           "definitions", "registered_product", "registered_products"]
+__all__ = ["FAMILIES", "PRODUCT_LATENCY", "VERILOG", "accumulator_sum", "block_memory",
+           "conditional_sum", "definitions", "ecp5_banks", "registered_product",
+           "registered_products"]
 
 
 #: Families of devices; ``portable`` is any.
@@ -22,6 +24,8 @@ PRODUCT_LATENCY = 3
 
 _BLOCKS = Path(__file__).with_name("vendor.v")
 _ECP5_WIDTH = 18        # Bits of a factor of its DSP block.
+#: Words of a block RAM of ECP5, and how many bits each then has.
+_ECP5_RAM = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}
 
 
 class VERILOG:
@@ -132,6 +136,52 @@ def accumulator_sum(m, platform, family, total, addend, first, *, name):
     return _ecp5_sum(m, addend, 1, total, first, name=name, shape=total.shape(), carry=0, b_off=1)
 
 
+def block_memory(m, platform, family, ports):
+    """Make the memory that :class:`hdl.blockmemory.BlockMemory` describes, between its ``ports``.
+
+    On ECP5 the second register is the block RAM's own, which synthesis would not use, and the
+    memory is as deep as block RAMs can be, so that few of them share a bit of the output.
+    Elsewhere synthesis finds the block RAM, and needs no logic for a word that is read while it is
+    written.
+    """
+    if platform is None or family != "ecp5":
+        m.submodules.storage = storage = memory.Memory(
+            shape=ports.width, depth=ports.depth, init=[],
+            attrs={"ram_style": "block", "no_rw_check": 1})
+        write, read = storage.write_port(), storage.read_port()
+        second = Signal(ports.width, reset_less=True)
+        m.d.comb += [
+            write.addr.eq(ports.write_address), write.data.eq(ports.write_data),
+            write.en.eq(ports.write_en), read.addr.eq(ports.read_address),
+            read.en.eq(ports.read_en), ports.read_data.eq(second),
+        ]
+        with m.If(ports.read_en):
+            m.d.sync += second.eq(read.data)
+        return
+
+    banks = ecp5_banks(ports.depth)
+    words = Array(_ecp5_bank(m, ports, index, *bank) for index, bank in enumerate(banks))
+    chosen = _bank_of(ports.read_address, banks)
+    if len(banks) > 1:
+        first, second = (Signal(range(len(banks)), name=f"bank{stage}", reset_less=True)
+                         for stage in (1, 2))
+        with m.If(ports.read_en):
+            m.d.sync += [first.eq(chosen), second.eq(first)]
+        chosen = second
+    m.d.comb += ports.read_data.eq(words[chosen])
+
+
+def ecp5_banks(depth):
+    """Return the banks of a memory of ``depth`` words on ECP5: for each its first address and its
+    words, the deepest first."""
+    banks, start = [], 0
+    while start < depth:
+        words = next((words for words in _ECP5_RAM if words <= depth - start), min(_ECP5_RAM))
+        banks.append((start, words))
+        start += words
+    return banks
+
+
 def definitions(verilog):
     """Return the Verilog of the blocks that the text ``verilog`` has instances of."""
     blocks = re.finditer(r".*?^module (\w+).*?^endmodule\n", _BLOCKS.read_text(encoding="utf-8"),
@@ -147,6 +197,32 @@ def _ecp5_sum(m, a, a_on, b, b_on, *, name, shape, carry, b_off):
         i_a=_resized(m, f"{name}_a", a, shape), i_b=_resized(m, f"{name}_b", b, shape),
         i_a_on=_bit(a_on), i_b_on=_bit(b_on), i_carry=_bit(carry), o_y=total)
     return total
+
+
+def _ecp5_bank(m, ports, index, start, words):
+    """Add a bank of block RAMs; return the word that it gives."""
+    bits = (words - 1).bit_length()
+    here = ports.write_en
+    if ports.depth > words:
+        here = here & (ports.write_address[bits:] == start >> bits)
+    given = Signal(ports.width, name=f"given{index}")
+    m.submodules[f"bank{index}"] = Instance(
+        "celosia_ecp5_bank", p_WIDTH=ports.width, p_SLICE=_ECP5_RAM[words], p_ADDRESS=bits,
+        i_clk=ClockSignal(), i_write_en=_resized(m, f"write_en{index}", here, 1),
+        i_write_address=_resized(m, f"write_address{index}", ports.write_address, bits),
+        i_write_data=ports.write_data, i_read_en=ports.read_en,
+        i_read_address=_resized(m, f"read_address{index}", ports.read_address, bits),
+        o_read_data=given)
+    return given
+
+
+def _bank_of(address, banks):
+    """Return the index of the bank that an address lies in; beyond them all, any."""
+    chosen = C(len(banks) - 1)
+    for index, (start, words) in reversed(list(enumerate(banks[:-1]))):
+        bits = (words - 1).bit_length()
+        chosen = Mux(address[bits:] == start >> bits, index, chosen)
+    return chosen
 
 
 def _bit(value):

@@ -83,6 +83,83 @@ module celosia_ecp5_sum #(
 `endif
 endmodule
 
+// Block RAMs side by side, each of which gives SLICE bits of a word, through its output register.
+module celosia_ecp5_bank #(
+    parameter WIDTH = 36,
+    parameter SLICE = 36,
+    parameter ADDRESS = 9
+) (
+    input wire clk,
+    input wire write_en,
+    input wire [ADDRESS-1:0] write_address,
+    input wire [WIDTH-1:0] write_data,
+    input wire read_en,
+    input wire [ADDRESS-1:0] read_address,
+    output wire [WIDTH-1:0] read_data
+);
+`ifdef SYNTHESIS
+    localparam COUNT = (WIDTH + SLICE - 1) / SLICE;
+    wire [COUNT*SLICE-1:0] data = write_data, given;
+    localparam UNUSED = 14 - ADDRESS;
+    // In the place of the lowest bits of an address, a wide word has enables of its bytes.
+    wire [13:0] wa = (write_address << UNUSED) | (SLICE < 18 ? 14'd0 : SLICE == 18 ? 14'd3 : 14'd15);
+    wire [13:0] ra = read_address << UNUSED;
+    assign read_data = given[WIDTH-1:0];
+    genvar i;
+    generate
+        for (i = 0; i < COUNT; i = i + 1) begin : slice
+            wire [35:0] d = data[i*SLICE +: SLICE];
+            wire [17:0] a, b;
+            // Of a word of 36 bits the lower half comes out at the port at which it goes in.
+            wire [35:0] q = SLICE == 36 ? {b, a} : b;
+            assign given[i*SLICE +: SLICE] = q[SLICE-1:0];
+            DP16KD #(
+                .DATA_WIDTH_A(SLICE), .DATA_WIDTH_B(SLICE),
+                .REGMODE_A("OUTREG"), .REGMODE_B("OUTREG"),
+                .WRITEMODE_A("NORMAL"), .WRITEMODE_B("NORMAL"),
+                .CSDECODE_A("0b000"), .CSDECODE_B("0b000"),
+                .RESETMODE("SYNC"), .ASYNC_RESET_RELEASE("SYNC"), .GSR("DISABLED")
+            ) ram (
+                .CLKA(clk), .CEA(write_en), .WEA(1'b1), .OCEA(read_en), .RSTA(1'b0),
+                .CSA0(1'b0), .CSA1(1'b0), .CSA2(1'b0),
+                .CLKB(clk), .CEB(read_en), .WEB(1'b0), .OCEB(read_en), .RSTB(1'b0),
+                .CSB0(1'b0), .CSB1(1'b0), .CSB2(1'b0),
+                .ADA0(wa[0]), .ADA1(wa[1]), .ADA2(wa[2]), .ADA3(wa[3]), .ADA4(wa[4]), .ADA5(wa[5]),
+                .ADA6(wa[6]), .ADA7(wa[7]), .ADA8(wa[8]), .ADA9(wa[9]), .ADA10(wa[10]), .ADA11(wa[11]),
+                .ADA12(wa[12]), .ADA13(wa[13]),
+                .ADB0(ra[0]), .ADB1(ra[1]), .ADB2(ra[2]), .ADB3(ra[3]), .ADB4(ra[4]), .ADB5(ra[5]),
+                .ADB6(ra[6]), .ADB7(ra[7]), .ADB8(ra[8]), .ADB9(ra[9]), .ADB10(ra[10]), .ADB11(ra[11]),
+                .ADB12(ra[12]), .ADB13(ra[13]),
+                .DIA0(d[0]), .DIA1(d[1]), .DIA2(d[2]), .DIA3(d[3]), .DIA4(d[4]), .DIA5(d[5]),
+                .DIA6(d[6]), .DIA7(d[7]), .DIA8(d[8]), .DIA9(d[9]), .DIA10(d[10]), .DIA11(d[11]),
+                .DIA12(d[12]), .DIA13(d[13]), .DIA14(d[14]), .DIA15(d[15]), .DIA16(d[16]), .DIA17(d[17]),
+                .DIB0(d[18]), .DIB1(d[19]), .DIB2(d[20]), .DIB3(d[21]), .DIB4(d[22]), .DIB5(d[23]),
+                .DIB6(d[24]), .DIB7(d[25]), .DIB8(d[26]), .DIB9(d[27]), .DIB10(d[28]), .DIB11(d[29]),
+                .DIB12(d[30]), .DIB13(d[31]), .DIB14(d[32]), .DIB15(d[33]), .DIB16(d[34]), .DIB17(d[35]),
+                .DOA0(a[0]), .DOA1(a[1]), .DOA2(a[2]), .DOA3(a[3]), .DOA4(a[4]), .DOA5(a[5]),
+                .DOA6(a[6]), .DOA7(a[7]), .DOA8(a[8]), .DOA9(a[9]), .DOA10(a[10]), .DOA11(a[11]),
+                .DOA12(a[12]), .DOA13(a[13]), .DOA14(a[14]), .DOA15(a[15]), .DOA16(a[16]), .DOA17(a[17]),
+                .DOB0(b[0]), .DOB1(b[1]), .DOB2(b[2]), .DOB3(b[3]), .DOB4(b[4]), .DOB5(b[5]),
+                .DOB6(b[6]), .DOB7(b[7]), .DOB8(b[8]), .DOB9(b[9]), .DOB10(b[10]), .DOB11(b[11]),
+                .DOB12(b[12]), .DOB13(b[13]), .DOB14(b[14]), .DOB15(b[15]), .DOB16(b[16]), .DOB17(b[17])
+            );
+        end
+    endgenerate
+`else
+    reg [WIDTH-1:0] words [0:(1<<ADDRESS)-1];
+    reg [WIDTH-1:0] first, second;
+    always @(posedge clk) begin
+        if (read_en) begin
+            first <= words[read_address];
+            second <= first;
+        end
+        if (write_en)
+            words[write_address] <= write_data;
+    end
+    assign read_data = second;
+`endif
+endmodule
+
 // Two independent signed products; registers at the operands, inside the multiplier, and behind.
 module celosia_ice40_products (
     input wire clk,

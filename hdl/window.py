@@ -64,6 +64,8 @@ class WindowUnit(wiring.Component):
         Of a group's layout.
     width : :class:`int`, 3 to 1024
         Words of the longest line, padding included. Two lines of that length are stored.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
@@ -85,7 +87,7 @@ class WindowUnit(wiring.Component):
     #: Pixels that the buffer behind the sums holds; what a LUT RAM of 16 words and a register can.
     DEPTH = 16
 
-    def __init__(self, *, channels, columns, lanes, slots, width):
+    def __init__(self, *, channels, columns, lanes, slots, width, family="portable"):
         check_range("Channels", channels, 1, 64)
         check_range("Columns", columns, 1, 64)
         check_lanes(lanes, channels)
@@ -101,6 +103,7 @@ class WindowUnit(wiring.Component):
         self.slots = slots
         self.groups = groups
         self.width = width
+        self.family = family
         super().__init__({
             "layers": In(stream.Signature(Instruction())),
             "words": In(stream.Signature(FetchedWord(channels=channels))),
@@ -113,7 +116,8 @@ class WindowUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.walker = walker = WindowWalker(width=self.width)
-        m.submodules.lines = lines = WindowLines(channels=self.channels, width=self.width)
+        m.submodules.lines = lines = WindowLines(channels=self.channels, width=self.width,
+                                               family=self.family)
         m.submodules.kernel = kernel = WindowWeights(channels=self.channels, columns=self.columns)
         wiring.connect(m, wiring.flipped(self.weights), kernel.words)
         room, idle = self._sums(m, walker, lines, kernel)

@@ -4,9 +4,9 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .blockmemory import BlockMemory
 from .checks import check_range
 from .layouts import OPERAND_WIDTH
-from .memories import block_memory
 from .operands import WINDOW_TAPS, window_steps
 
 __all__ = ["ZERO_CODE", "WindowLines", "WindowWeights"]
@@ -39,6 +39,8 @@ class WindowLines(wiring.Component):
         Codes in a word.
     width : :class:`int`, 3 to 1024
         Words of the longest line.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
@@ -57,11 +59,12 @@ class WindowLines(wiring.Component):
 
     LATENCY = 3
 
-    def __init__(self, *, channels, width):
+    def __init__(self, *, channels, width, family="portable"):
         check_range("Channels", channels, 1, 64)
         check_range("Width", width, 3, 1024)
         self.channels = channels
         self.width = width
+        self.family = family
         super().__init__({
             "valid": In(1),
             "column": In(range(width)),
@@ -75,27 +78,27 @@ class WindowLines(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = unsigned(self.channels * OPERAND_WIDTH)
-        m.submodules.storage = storage = block_memory(width=2 * word.width, depth=self.width)
-        write, read = storage.write_port(), storage.read_port()
-        m.d.comb += read.addr.eq(self.column)
+        m.submodules.storage = storage = BlockMemory(width=2 * word.width, depth=self.width,
+                                                     family=self.family)
+        m.d.comb += [storage.read_en.eq(1), storage.read_address.eq(self.column)]
 
-        # Stage 1: the memory gives the words above.
+        # Stages 1 and 2: the memory gives the words above, which make a column of the window.
         valid1, clear1 = Signal(), Signal()
         column1 = Signal.like(self.column, reset_less=True)
         codes1 = Signal(word, reset_less=True)
         m.d.sync += [valid1.eq(self.valid), clear1.eq(self.valid & self.clear),
                      column1.eq(self.column), codes1.eq(self.codes)]
 
-        # Stage 2: a column of the window. Block RAM is slow, so its data are registered at once.
         valid2 = Signal()
         column2 = Signal.like(self.column, reset_less=True)
-        words2 = [Signal(word, name=f"row{row}", reset_less=True) for row in range(3)]
-        m.d.sync += [
-            valid2.eq(valid1), self.cleared.eq(clear1), column2.eq(column1),
-            Cat(words2).eq(Cat(read.data, codes1)),
-        ]
+        codes2 = Signal(word, reset_less=True)
+        words2 = [*(storage.read_data.word_select(row, word.width) for row in range(2)), codes2]
+        m.d.sync += [valid2.eq(valid1), self.cleared.eq(clear1), column2.eq(column1),
+                     codes2.eq(codes1)]
         m.d.comb += [
-            write.addr.eq(column2), write.data.eq(Cat(words2[1], words2[2])), write.en.eq(valid2)]
+            storage.write_address.eq(column2), storage.write_en.eq(valid2),
+            storage.write_data.eq(Cat(words2[1], words2[2])),
+        ]
 
         # Stage 3: the window, whose right column is a word's only in the cycle after that came.
         valid3 = Signal()

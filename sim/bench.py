@@ -14,7 +14,7 @@ from sim.cosim import CACHE, SimulationError, locked, tool_environment
 __all__ = ["run_bench"]
 
 
-def run_bench(component, bench, directory, *, test=None):
+def run_bench(component, bench, directory, *, test=None, cells=None):
     """Run the tests of module ``bench`` on ``component``; return how many passed.
 
     Building takes some seconds and is done once for the same Verilog.
@@ -29,13 +29,16 @@ def run_bench(component, bench, directory, *, test=None):
         For the run's files.
     test : str, optional
         Regular expression for the names of the tests to run; by default all.
+    cells : str, optional
+        Verilog of a device's cells, for the vendor blocks to be made of them; by default they are
+        what simulators take in their place.
 
     Raises
     ------
     SimulationError
         If a test fails, or none is found.
     """
-    verilog = emit(component)
+    verilog = emit(component) + (cells or "")
     build_dir = CACHE / hashlib.sha256(verilog.encode()).hexdigest()[:16]
     build_dir.mkdir(parents=True, exist_ok=True)
     runner = get_runner("verilator")
@@ -50,7 +53,8 @@ def run_bench(component, bench, directory, *, test=None):
             runner.build(sources=[control, source], hdl_toplevel="top", build_dir=build_dir,
                          always=True, timescale=("1ns", "1ps"), log_file=build_dir / "build.log",
                          build_args=["--no-public-flat-rw", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE",
-                                     "-O3", "-CFLAGS", "-O2"])
+                                     "-O3", "-CFLAGS", "-O2"],
+                         defines={"SYNTHESIS": 1} if cells else {})
             (build_dir / "built").touch()
     results, log = Path(directory, "results.xml"), Path(directory, "bench.log")
     with tool_environment(), suppress(SystemExit):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hdl.array import array_latency
 from hdl.isa import Opcode
+from hdl.memories import ActivationMemory
 from hdl.multiplier import multiplier_class
 from hdl.operands import window_steps
 from hdl.pipeline import coefficient_delay
@@ -129,7 +130,7 @@ def _vector(extents, config, macs):
         compute=macs / (config.rows * config.columns), channels=0, pixels=passed,
         memory=words - macs / (config.rows * config.columns), lanes=words * (parts - 1) + tail,
         coefficients=(extents.blocks - 1) * short,
-        fill=5 + VectorUnit.LATENCY + _lanes_latency(config))
+        fill=3 + ActivationMemory.LATENCY + VectorUnit.LATENCY + _lanes_latency(config))
 
 
 def _depthwise(extents, config, macs):
@@ -144,7 +145,8 @@ def _depthwise(extents, config, macs):
     compute = macs / (config.rows * config.columns)
     return Cycles(
         compute=compute, channels=0, pixels=0, memory=free - compute, lanes=paced - free,
-        coefficients=total - paced, fill=6 + WindowUnit.LATENCY + _lanes_latency(config))
+        coefficients=total - paced,
+        fill=4 + ActivationMemory.LATENCY + WindowUnit.LATENCY + _lanes_latency(config))
 
 
 def _set_cycles(config, channels):
@@ -157,9 +159,10 @@ def _array_latency(config):
     array = array_latency(multiplier_class(config.multiplier))
     # The last row's wait for its second cycle, where its results need only one, is not waited for.
     short = int(config.rows > 1 and config.slots * config.lane_interval == 1)
-    # 5: request, memory and buffer. The words of a step, or the two cycles of the buffer.
+    # 3: request and buffer. The words of a step, or the two cycles of the buffer.
     # 1: decision. The array, the lanes, and through the output buffer.
-    return 5 + max(config.rows, 2) + 1 + array + _lanes_latency(config) - short
+    return (3 + ActivationMemory.LATENCY + max(config.rows, 2) + 1 + array
+            + _lanes_latency(config) - short)
 
 
 def _lanes_latency(config):

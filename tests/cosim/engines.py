@@ -19,7 +19,7 @@ def configuration(name, rows, columns, lanes, channels, **parameters):
 ENGINES = {config.name: config for config in (
     configuration("1x1", 1, 1, 1, 1, vector=True, window_width=12),
     configuration("2x3 of 4 channels", 2, 3, 1, 4, multiplier="lut", lane_interval=8),
-    configuration("4x4", 4, 4, 2, 4, vector=True, window_width=24),
+    configuration("4x4", 4, 4, 2, 4, multiplier="ecp5", vector=True, window_width=24),
     configuration("8x8", 8, 8, 4, 8, vector=True, window_width=40),
 )}
 

@@ -54,8 +54,9 @@ def equal(component, family, name, *, cells, latency=0):
     (folder / "first.il").write_text(rtlil.convert(component(), emit_src=False), encoding="utf-8")
     (folder / "second.v").write_text(emit(component()), encoding="utf-8")
     (folder / "cells.v").write_text(MODELS[family], encoding="utf-8")
-    second = (f"read_verilog -defer -DNO_INCLUDES second.v cells.v +/{family}/cells_sim.v" if cells
-              else "read_verilog -nosynthesis second.v")
+    # Where we describe a cell, Yosys may know its ports alone.
+    second = ("read_verilog -defer -nooverwrite -DNO_INCLUDES second.v cells.v "
+              f"+/{family}/cells_sim.v" if cells else "read_verilog -nosynthesis second.v")
     (folder / "proof.ys").write_text(
         _SCRIPT.format(second=second, steps=latency + 1, skip=latency), encoding="utf-8")
     log = folder / "yosys.log"

@@ -1,6 +1,7 @@
 import pytest
 
 from hdl.axi import AxiLitePort
+from hdl.blockmemory import StreamedMemory
 from hdl.fifo import StreamBuffer
 from hdl.guards import InputGuard, OutputGuard
 from hdl.memories import ActivationMemory
@@ -17,6 +18,7 @@ from tests.formal.prover import prove
 #: Components, of small sizes where the size does not matter to the rule.
 PARAMETERS = {
     StreamBuffer: {"shape": 1, "depth": 3},
+    StreamedMemory: {"width": 2, "depth": 2, "side": 1},
     ActivationReader: {"rows": 2},
     ActivationMemory: {"channels": 2, "lanes": 1, "depth": 16},
     WeightReader: {"columns": 2, "channels": 2, "depth": 16},
@@ -32,9 +34,11 @@ PARAMETERS = {
 PROOFS = (
     (Handshakes, StreamBuffer, "buffer.r_en.eq(self.o.ready)", "buffer.r_en.eq(1)"),
     (Handshakes, ActivationReader, "advance = ~self.requests.valid |", "advance = 1 |"),
-    (Handshakes, ActivationMemory, "advance = ~self.words.valid |", "advance = 1 |"),
-    (Handshakes, WeightReader, "advance = ~self.o.valid |", "advance = 1 |"),
-    (Handshakes, CoefficientReader, "advance = ~self.o.valid |", "advance = 1 |"),
+    (Handshakes, StreamedMemory, "wiring.connect(m, buffer.o, wiring.flipped(self.o))",
+     "m.d.comb += [self.o.valid.eq(buffer.o.valid), buffer.o.ready.eq(1)]"),
+    (Handshakes, ActivationMemory, "storage.o.ready.eq(self.words.ready)", "storage.o.ready.eq(1)"),
+    (Handshakes, WeightReader, "storage.o.ready.eq(self.o.ready)", "storage.o.ready.eq(1)"),
+    (Handshakes, CoefficientReader, "storage.o.ready.eq(self.o.ready)", "storage.o.ready.eq(1)"),
     (Handshakes, TileWriter, "m.Elif(self.o.valid & self.o.ready)", "m.Elif(self.o.valid)"),
     (Handshakes, WordSender, "(beat == 1) & self.o.ready", "(beat == 1)"),
     (BufferCounts, StreamBuffer, "self.i.ready.eq(buffer.w_rdy)", "self.i.ready.eq(1)"),

@@ -108,14 +108,14 @@ module MULT18X18D({_pins("A", 18)}, {_pins("B", 18)}, {_pins("P", 36)},
     reg signed [17:0] ra, rb;
     wire signed [17:0] a1 = REG_INPUTA_CLK == "CLK0" ? ra : a;
     wire signed [17:0] b1 = REG_INPUTB_CLK == "CLK0" ? rb : b;
-    reg signed [35:0] inside, outside;
+    reg signed [35:0] inner, outer;
     wire signed [35:0] product = a1 * b1;
-    wire signed [35:0] p2 = REG_PIPELINE_CLK == "CLK0" ? inside : product;
+    wire signed [35:0] p2 = REG_PIPELINE_CLK == "CLK0" ? inner : product;
     wire usual = SIGNEDA & SIGNEDB & ~SOURCEA & ~SOURCEB;
-    assign {{{_bus("P", 36)}}} = ~usual ? 36'bx : REG_OUTPUT_CLK == "CLK0" ? outside : p2;
+    assign {{{_bus("P", 36)}}} = ~usual ? 36'bx : REG_OUTPUT_CLK == "CLK0" ? outer : p2;
     always @(posedge CLK0)
-        if (RST0) begin ra <= 0; rb <= 0; inside <= 0; outside <= 0; end
-        else if (CE0) begin ra <= a; rb <= b; inside <= product; outside <= p2; end
+        if (RST0) begin ra <= 0; rb <= 0; inner <= 0; outer <= 0; end
+        else if (CE0) begin ra <= a; rb <= b; inner <= product; outer <= p2; end
     generate
         if (CLK0_DIV != "ENABLED" || SOURCEB_MODE != "B_SHIFT" || MULT_BYPASS != "DISABLED")
             not_described_here other_modes();
@@ -123,5 +123,62 @@ module MULT18X18D({_pins("A", 18)}, {_pins("B", 18)}, {_pins("P", 36)},
 endmodule
 """
 
+#: ECP5's block RAM as a port to write (A) and one to read (B), by Lattice's FPGA-TN-02204 (memory
+#: usage guide): the width sets how many of the lowest bits of an address are not used. Of words of
+#: 36 bits, DIA and DIB are the lower and the upper half of what is written, and DOA and DOB of what
+#: is read. An output register holds what the memory gave the clock before. A word that is read
+#: while it is written is unknown.
+_DP16KD = f"""
+module DP16KD({_pins("DIA", 18)}, {_pins("ADA", 14)}, CEA, OCEA, CLKA, WEA, RSTA, CSA2, CSA1, CSA0,
+              {_pins("DIB", 18)}, {_pins("ADB", 14)}, CEB, OCEB, CLKB, WEB, RSTB, CSB2, CSB1, CSB0,
+              {_pins("DOA", 18)}, {_pins("DOB", 18)});
+    parameter DATA_WIDTH_A = 18;
+    parameter DATA_WIDTH_B = 18;
+    parameter REGMODE_A = "NOREG";
+    parameter REGMODE_B = "NOREG";
+    parameter WRITEMODE_A = "NORMAL";
+    parameter WRITEMODE_B = "NORMAL";
+    parameter CSDECODE_A = "0b000";
+    parameter CSDECODE_B = "0b000";
+    parameter RESETMODE = "SYNC";
+    parameter ASYNC_RESET_RELEASE = "SYNC";
+    parameter GSR = "ENABLED";
+    input {_pins("DIA", 18)}, {_pins("DIB", 18)}, {_pins("ADA", 14)}, {_pins("ADB", 14)};
+    input CEA, OCEA, CLKA, WEA, RSTA, CSA2, CSA1, CSA0;
+    input CEB, OCEB, CLKB, WEB, RSTB, CSB2, CSB1, CSB0;
+    output {_pins("DOA", 18)}, {_pins("DOB", 18)};
+    localparam SHIFT = DATA_WIDTH_A == 1 ? 0 : DATA_WIDTH_A == 2 ? 1 : DATA_WIDTH_A == 4 ? 2
+                     : DATA_WIDTH_A == 9 ? 3 : DATA_WIDTH_A == 18 ? 4 : 5;
+    wire [35:0] written = {{{_bus("DIB", 18)}, {_bus("DIA", 18)}}};
+    wire [13:0] ada = {{{_bus("ADA", 14)}}}, adb = {{{_bus("ADB", 14)}}};
+    wire [13:0] write_address = ada >> SHIFT, read_address = adb >> SHIFT;
+    wire chosen = {{CSA2, CSA1, CSA0, CSB2, CSB1, CSB0}} == 0;
+    wire writes = CEA & WEA & chosen;
+    // Enables of the bytes of a wide word.
+    wire [3:0] bytes = DATA_WIDTH_A == 36 ? ada[3:0]
+                     : DATA_WIDTH_A == 18 ? {{2'b11, ada[1:0]}} : 4'hf;
+    reg [DATA_WIDTH_A-1:0] words [0:(1<<(14-SHIFT))-1];
+    reg [35:0] inner, outer;
+    wire [35:0] given = REGMODE_B == "OUTREG" ? outer : inner;
+    assign {{{_bus("DOA", 18)}}} = DATA_WIDTH_A == 36 ? given[17:0] : 18'bx;
+    assign {{{_bus("DOB", 18)}}} = DATA_WIDTH_A == 36 ? given[35:18] : given[17:0];
+    always @(posedge CLKB) begin
+        if (CEB & ~WEB)
+            inner <= writes && write_address == read_address ? 36'bx : words[read_address];
+        if (OCEB) outer <= inner;
+    end
+    integer i;
+    always @(posedge CLKA)
+        if (writes)
+            for (i = 0; i < DATA_WIDTH_A; i = i + 1)
+                if (bytes[i / 9]) words[write_address][i] <= written[i];
+    generate
+        if (DATA_WIDTH_A != DATA_WIDTH_B || REGMODE_A != REGMODE_B || CSDECODE_A != "0b000"
+            || CSDECODE_B != "0b000" || WRITEMODE_A != "NORMAL" || GSR != "DISABLED")
+            not_described_here other_modes();
+    endgenerate
+endmodule
+"""
+
 #: Verilog of the cells of each family that Yosys has no description of.
-MODELS = {"ecp5": _MULT18X18D, "ice40": ""}
+MODELS = {"ecp5": _MULT18X18D + _DP16KD, "ice40": ""}

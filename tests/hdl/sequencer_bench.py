@@ -71,8 +71,8 @@ class World:
         self.takers = set()
         self.outstanding = deque()  # Layers that all units have taken and that are not written.
         self.layer = None           # Opcode of the last one that the reader took.
-        self.inputs = dict.fromkeys(("all_sent", "frame_ready", "window_loaded", "vector_loaded",
-                                     "layer_done", "idle"), 0)
+        self.inputs = dict.fromkeys(("all_read", "all_sent", "frame_ready", "window_loaded",
+                                     "vector_loaded", "layer_done", "idle"), 0)
 
     async def live(self, ctx, cycles, halt):
         """For so many cycles, or until 20 cycles after the program has stopped; from cycle
@@ -93,14 +93,13 @@ class World:
                 ctx.set(port.ready, name not in self.withheld and self._now())
             _, _, frame_taken, stopped, status, busy, *units = await ctx.tick().sample(*outputs)
             result.busy.append(busy)
-            ready = dict(zip(NAMES, units[1::3], strict=True))
             taken = [(name, payload) for name, valid, asked, payload
                      in zip(NAMES, units[0::3], units[1::3], units[2::3], strict=True)
                      if valid and asked]
             self._check_frame(frame_taken, taken)
             took = self.takers.copy()
             for name, payload in taken:
-                self._take(name, payload, took, ready)
+                self._take(name, payload, took)
             if stopped:
                 result.stopped.append((len(result.busy) - 1, Status(status)))
                 halted |= status > Status.DONE
@@ -117,7 +116,7 @@ class World:
             assert self.inputs["frame_ready"], "a frame is taken that is not there"
             self.inputs["frame_ready"] = 0
 
-    def _take(self, name, payload, took, ready):
+    def _take(self, name, payload, took):
         """Check that unit ``name`` may take its instruction now, ``took`` having taken it."""
         assert self.number < len(self.expected), "an instruction too many"
         fields = self.expected[self.number]
@@ -136,11 +135,13 @@ class World:
         if name in ("reader", "receiver"):
             assert not (waits and self.outstanding), "earlier results are not written"
         if name == "receiver" and waits:
-            assert ready["reader"]
+            assert self.inputs["all_read"]
         if name in ("window", "vector"):
             self.inputs[f"{name}_loaded"] = 0
         if name == "sender":
             self.inputs["all_sent"] = 0
+        if name == "reader":
+            self.inputs["all_read"] = 0
         self.takers.add(name)
         self.result.taken.append((len(self.result.busy) - 1, name, self.number))
 
@@ -158,7 +159,7 @@ class World:
                 self.takers = set()
                 if opcode in LAYERS:
                     self.outstanding.append(opcode)
-        for name in ("all_sent", "frame_ready", "window_loaded", "vector_loaded"):
+        for name in ("all_read", "all_sent", "frame_ready", "window_loaded", "vector_loaded"):
             if name not in self.withheld:
                 inputs[name] |= self._now()
         inputs["idle"] = int("idle" not in self.withheld and self._now())

@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from hdl.fifo import ReadyRegister, StreamBuffer
+from hdl.fifo import StreamBuffer
 from tests.hdl.bench import simulate
 
 
@@ -104,41 +104,3 @@ def test_level_payloads_can_be_taken_in_as_many_cycles(depth):
 def test_bad_depth(depth, error, message):
     with pytest.raises(error, match=message):
         StreamBuffer(8, depth=depth)
-
-
-@pytest.mark.parametrize(("i_share", "o_share"), [(1, 1), (1, 0.2), (0.2, 1), (0.5, 0.5)])
-def test_ready_register_keeps_order_and_passes_at_once(i_share, o_share):
-    """It holds one payload at most, and none unless that was refused."""
-    source = random.Random(11)
-    offered = [source.random() < i_share for _ in range(400)]
-    accepting = [source.random() < o_share for _ in range(400)]
-    inside, total = deque(), 0
-    for cycle, (accepted, taken, valid, _) in enumerate(transfers(
-            ReadyRegister(8), offered.__getitem__, accepting.__getitem__, cycles=400)):
-        assert valid == (offered[cycle] or len(inside) > 0)
-        assert (accepted is not None) == (offered[cycle] and not inside)
-        if accepted is not None:
-            inside.append(accepted)
-        if taken is not None:
-            assert taken == inside.popleft()
-            total += 1
-        assert len(inside) <= 1
-    assert total > 50
-
-
-def test_ready_register_gives_ready_from_a_register():
-    """What `o` says in a cycle does not reach `i` in that cycle."""
-    dut = ReadyRegister(8)
-
-    async def bench(ctx):
-        ctx.set(dut.i.valid, 1)
-        for o_ready in (0, 1):
-            ctx.set(dut.o.ready, o_ready)
-            assert ctx.get(dut.i.ready)
-        ctx.set(dut.o.ready, 0)
-        await ctx.tick()
-        for o_ready in (0, 1):
-            ctx.set(dut.o.ready, o_ready)
-            assert not ctx.get(dut.i.ready)
-
-    simulate(dut, bench)

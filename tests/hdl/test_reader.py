@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 
 import itertools
+import random
 
 import pytest
 from amaranth.hdl import ResetInserter, Signal
@@ -160,6 +161,29 @@ def test_a_request_leaves_every_cycle(rows):
                                                         accepted[index] + 4 + size))
     between = [later - before for before, later in itertools.pairwise(accepted)]
     assert between == [size + 2 for size in sizes[:-1]]
+
+
+@pytest.mark.parametrize("share", [1, 0.5, 0.1])
+def test_is_idle_when_all_requests_have_left(share):
+    """From the cycle after the last one on, until a layer is accepted; whoever takes them."""
+    dut = ActivationReader(rows=2)
+    layer = counted(example(), 2)
+    count = len(list(requests(layer, 2)))
+    source = random.Random(1)
+    left = []
+
+    async def bench(ctx):
+        assert ctx.get(dut.idle)
+        await put(ctx, bits(dut.layers), Instruction().const(layer).as_bits())
+        while len(left) < count:
+            assert not ctx.get(dut.idle)
+            ctx.set(dut.requests.ready, source.random() < share)
+            if ctx.get(dut.requests.valid & dut.requests.ready):
+                left.append(1)
+            await ctx.tick()
+        assert ctx.get(dut.idle)
+
+    simulate(dut, bench)
 
 
 def test_a_reset_forgets_everything():

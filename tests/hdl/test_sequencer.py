@@ -72,8 +72,8 @@ def test_waits_for_results_of_another_unit(before, after):
 
 @pytest.mark.parametrize("layer", [CONV, DEPTHWISE, VECTOR],
                          ids=lambda fields: fields["opcode"].name)
-@pytest.mark.parametrize("withheld", ["all_sent", "frame_ready", "window_loaded", "vector_loaded",
-                                      "window", "vector"])
+@pytest.mark.parametrize("withheld", ["all_read", "all_sent", "frame_ready", "window_loaded",
+                                      "vector_loaded", "window", "vector"])
 def test_reads_only_when_all_is_there(layer, withheld):
     result = run([layer | {"wait_input": 1}, END], withheld=[withheld], cycles=200)
     unit = {Opcode.DEPTHWISE: "window", Opcode.VECTOR: "vector"}.get(layer["opcode"])
@@ -83,11 +83,10 @@ def test_reads_only_when_all_is_there(layer, withheld):
 
 def test_a_frame_waits_for_who_still_reads():
     """To receive with `wait`: all results written, and all activations read."""
-    for wait, withheld, taken in ((1, "reader", False), (1, "layer_done", False),
-                                  (0, "layer_done", True), (1, "idle", True)):
+    for wait, withheld, taken in ((1, "all_read", False), (1, "layer_done", False),
+                                  (0, "all_read", True), (0, "layer_done", True),
+                                  (1, "idle", True)):
         program = [CONV, RECEIVE | {"wait": wait}, END]
-        if withheld == "reader":
-            program = program[1:]
         result = run(program, withheld=[withheld], cycles=200)
         assert (result.when("receiver", len(program) - 2) is not None) == taken
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl import windowlines
-from hdl.memories import block_memory
+from hdl.blockmemory import BlockMemory
 from hdl.operands import window_steps
 from hdl.window import WindowUnit
 from sim.streams import random_gaps
@@ -144,25 +144,23 @@ def test_takes_so_many_words_as_there_is_room_for():
 @pytest.mark.parametrize("most", [0, 1, 2, 5])
 def test_memory_is_never_read_where_it_is_written(most):
     """Lines of three words are the hardest."""
-    ports = []
+    memories = []
 
     def watched(**parameters):
-        memory = block_memory(**parameters)
-        read_port, write_port = memory.read_port, memory.write_port
-        memory.read_port = lambda: ports.append(read_port()) or ports[-1]
-        memory.write_port = lambda: ports.append(write_port()) or ports[-1]
-        return memory
+        memories.append(BlockMemory(**parameters))
+        return memories[-1]
 
     async def watch(ctx):
-        write, read = ports
-        async for _, _, *seen in ctx.tick().sample(write.en, write.addr, read.en, read.addr):
+        memory, = memories
+        async for _, _, *seen in ctx.tick().sample(memory.write_en, memory.write_address,
+                                                   memory.read_en, memory.read_address):
             enabled, written, reading, wanted = seen
             assert not (enabled and reading and written == wanted)
             writes.append(enabled)
 
     rng, writes = np.random.default_rng(most), []
     layers = [random_layer(rng, channels=1, longest=LONGEST, width=width) for width in (3, 3, 4)]
-    with patch.object(windowlines, "block_memory", watched):
+    with patch.object(windowlines, "BlockMemory", watched):
         result = run(unit(1, 1, 2), layers, gaps=paces(most, words=most), background=[watch])
     assert result.groups == expected(layers, 1)
     assert sum(writes) == sum(layer.live.sum() for layer in layers)

@@ -1,0 +1,167 @@
+"""Memory in block RAM, with registers at its output; and the same between streams."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .checks import check_range
+from .fifo import StreamBuffer
+from .vendor import block_memory
+
+__all__ = ["BlockMemory", "StoredWord", "StreamedMemory", "WordRequest"]
+
+
+class BlockMemory(wiring.Component):
+    """Memory with one port to write and one to read, whose data are registered twice: once in
+    the block RAM as it is read, and once behind it, since block RAM is slow to give its data.
+
+    A word that is read while it is written is undefined in silicon; whoever shares an address
+    between the ports has to wait. So are words that have never been written.
+
+    Parameters
+    ----------
+    width : :class:`int`, 1 to 1024
+        Bits of a word.
+    depth : :class:`int`, 2 to 65536
+        Words.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
+
+    Members
+    -------
+    write_en, write_address, write_data : ``In``
+        A write; its word can be read from the next cycle on.
+    read_en : ``In(1)``
+        Both registers take something new. While it is low nothing moves on.
+    read_address : ``In``
+    read_data : ``Out(width)``
+        Word of the address of :attr:`LATENCY` cycles ago, counting those of ``read_en``.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, *, width, depth, family="portable"):
+        check_range("Width", width, 1, 1024)
+        check_range("Depth", depth, 2, 65536)
+        self.width = width
+        self.depth = depth
+        self.family = family
+        super().__init__({
+            "write_en": In(1),
+            "write_address": In(range(depth)),
+            "write_data": In(width),
+            "read_en": In(1),
+            "read_address": In(range(depth)),
+            "read_data": Out(width),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        block_memory(m, platform, self.family, self)
+        return m
+
+
+class WordRequest(data.StructLayout):
+    """Address of a word, and what is to come out beside it."""
+
+    def __init__(self, *, depth, side):
+        super().__init__({"address": range(depth), "side": side})
+
+
+class StoredWord(data.StructLayout):
+    """A word, and what was asked for beside it."""
+
+    def __init__(self, *, width, side):
+        super().__init__({"word": width, "side": side})
+
+
+class StreamedMemory(wiring.Component):
+    """Block memory that is read by a stream of addresses, and written in whole words or parts.
+
+    A request is taken if there is room for its word behind the memory, in which nothing ever
+    waits: so what takes the words need not reach the memory's many enables in the same cycle. A
+    request a cycle can be taken, if the words are. A write can be read from :attr:`WRITING` cycles
+    after it on.
+
+    Parameters
+    ----------
+    width, depth, family
+        As of :class:`BlockMemory`.
+    parts : :class:`int`, a divisor of ``width``
+        Parts of a word that can be written alone.
+    side : shape-castable
+        What goes through beside the words.
+
+    Members
+    -------
+    write_en : ``In(parts)``
+        For each part, whether it is written; the lowest bits of the word are the first.
+    write_address, write_data : ``In``
+    i : ``In(stream.Signature(WordRequest(...)))``
+    o : ``Out(stream.Signature(StoredWord(...)))``
+        The first word is offered :attr:`LATENCY` cycles after its request was taken.
+    """
+
+    #: A register for the address, the memory, and a buffer.
+    LATENCY = 1 + BlockMemory.LATENCY + StreamBuffer.LATENCY
+    WRITING = 1
+    #: Words that the buffer holds: what a LUT RAM of 16 words can; more than come and go meanwhile.
+    ROOM = 16
+
+    def __init__(self, *, width, depth, side, parts=1, family="portable"):
+        check_range("Width", width, 1, 1024)
+        check_range("Depth", depth, 2, 65536)
+        check_range("Parts", parts, 1, width)
+        if width % parts:
+            raise ValueError(f"Parts must divide width ({width}), not {parts}")
+        self.width = width
+        self.depth = depth
+        self.parts = parts
+        self.side = side
+        self.family = family
+        super().__init__({
+            "write_en": In(parts),
+            "write_address": In(range(depth)),
+            "write_data": In(width),
+            "i": In(stream.Signature(WordRequest(depth=depth, side=side))),
+            "o": Out(stream.Signature(StoredWord(width=width, side=side))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.buffer = buffer = StreamBuffer(self.o.payload.shape(), depth=self.ROOM)
+        wiring.connect(m, buffer.o, wiring.flipped(self.o))
+        taken = self.i.valid & self.i.ready
+        # Free places, but for one that has become so in the cycle before.
+        room = Signal(range(self.ROOM + 1), init=self.ROOM)
+        left = Signal()
+        m.d.sync += [left.eq(self.o.valid & self.o.ready), room.eq(room + left - taken)]
+        m.d.comb += self.i.ready.eq(room != 0)
+
+        # Addresses and data have far to go, to many block RAMs, so a register is on their way.
+        part_width = self.width // self.parts
+        address = Signal.like(self.i.p.address, reset_less=True)
+        write_en = Signal.like(self.write_en)
+        write_address = Signal.like(self.write_address, reset_less=True)
+        write_data = Signal.like(self.write_data, reset_less=True)
+        m.d.sync += [address.eq(self.i.p.address), write_en.eq(self.write_en),
+                     write_address.eq(self.write_address), write_data.eq(self.write_data)]
+        for part in range(self.parts):
+            m.submodules[f"part{part}"] = storage = BlockMemory(
+                width=part_width, depth=self.depth, family=self.family)
+            m.d.comb += [
+                storage.write_en.eq(write_en[part]),
+                storage.write_address.eq(write_address),
+                storage.write_data.eq(write_data.word_select(part, part_width)),
+                storage.read_en.eq(1), storage.read_address.eq(address),
+                buffer.i.p.word.word_select(part, part_width).eq(storage.read_data),
+            ]
+
+        valid, side = taken, Value.cast(self.i.p.side)
+        for stage in range(1 + BlockMemory.LATENCY):
+            valid_next = Signal(name=f"valid{stage}")
+            side_next = Signal(len(side), name=f"side{stage}", reset_less=True)
+            m.d.sync += [valid_next.eq(valid), side_next.eq(side)]
+            valid, side = valid_next, side_next
+        m.d.comb += [buffer.i.valid.eq(valid), Value.cast(buffer.i.p.side).eq(side)]
+        return m

@@ -1,0 +1,26 @@
+import pytest
+
+from hdl.vendor import ecp5_banks
+from sim.bench import run_bench
+from tests.cosim.memories import Memories
+from tests.formal.vendor_blocks import MODELS
+
+
+def test_banks():
+    """They follow one another, none needs an address that another one has, none is half empty."""
+    for depth in [*range(2, 5000, 7), 16384, 16896, 33280, 65536]:
+        banks = ecp5_banks(depth)
+        end = 0
+        for start, words in banks:
+            assert start == end
+            assert start % words == 0
+            end = start + words
+        assert end - 512 < depth <= end
+        assert len(banks) <= 6 + depth // 16384
+
+
+@pytest.mark.parametrize(("family", "cells"), [
+    ("portable", None), ("ecp5", None), ("ecp5", MODELS["ecp5"])],
+    ids=["portable", "ecp5", "ecp5 cells"])
+def test_reads_what_was_written(tmp_path, family, cells):
+    run_bench(Memories(family=family), "tests.cosim.memory_bench", tmp_path, cells=cells)

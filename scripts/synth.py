@@ -8,7 +8,9 @@ from hdl.scan import ScanWrapper
 from hdl.top import CONTROLS
 from scripts.console import running
 from scripts.devices import device_of
+from scripts.floorplan import plan, sites
 from scripts.generate import TOP, verilog_of
+from scripts.netlist import pin, trim
 from scripts.report import ceiling, cells, critical_path, fmax, shortage, summary, totals
 
 __all__ = ["PARTS", "synthesise"]
@@ -63,6 +65,7 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None)
         (directory / "design.v").write_text(verilog, encoding="utf-8")
     with running(f"Synthesising {config.name} with Yosys"):
         _map(device, config, directory, toolchain)
+    pinned = _prepare(device, config, directory, toolchain)
     asked = max(device.ask, target or 0)
     with running(f"Placing and routing {config.name} with {device.router} for {device.name}",
                  steps=seeds) as advance:
@@ -76,6 +79,7 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None)
         "fmax_mhz_routed": [round(fmax(run), 2) for run in runs],
         "ceiling_mhz": ceiling(device, counts),
         "asked_mhz": asked,
+        "pinned": pinned,
         "wrapper": wrapper and {"lut": wrapper.gates, "ff": wrapper.registers},
         "cells": cells(runs[0]),
         "critical_path": {"seed": runs.index(slowest) + 1, **critical_path(slowest)},
@@ -97,6 +101,20 @@ def _map(device, config, directory, toolchain):
     script = (f"read_verilog design.v; {synthesis} -run :map_luts; splitnets; "
               f"{synthesis} -run map_luts: -json netlist.json")
     toolchain.run("yosys", ["-p", script], log=directory / "yosys.log")
+
+
+def _prepare(device, config, directory, toolchain):
+    """Trim ``netlist.json`` and give its DSP blocks places of the floorplan; return how many."""
+    if device.family != "ecp5":
+        return 0
+    path = directory / "netlist.json"
+    netlist = json.loads(path.read_text(encoding="utf-8"))
+    trim(netlist)
+    pinned = 0
+    if config.family == "ecp5":
+        pinned = pin(netlist, plan(config, sites(device, directory, toolchain)))
+    path.write_text(json.dumps(netlist), encoding="utf-8")
+    return pinned
 
 
 def _place(device, config, directory, toolchain, *, seeds, asked, advance):

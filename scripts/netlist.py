@@ -1,0 +1,50 @@
+"""What is done to a netlist of Yosys before nextpnr-ecp5 takes it."""
+
+__all__ = ["pin", "trim"]
+
+
+def pin(netlist, places):
+    """Give cells their sites; return how many.
+
+    Parameters
+    ----------
+    netlist : dict
+        As read from JSON; it is changed.
+    places : dict
+        Names of cells, as they end, to names of sites. Those of no cell are passed over.
+    """
+    pinned = 0
+    for name, cell in _cells(netlist):
+        parts = name.split(".")
+        for start in range(len(parts)):
+            if site := places.get(".".join(parts[start:])):
+                cell["attributes"]["BEL"] = site
+                pinned += 1
+    return pinned
+
+
+def trim(netlist):
+    """Cut carry outputs that nobody reads off their cells; return how many.
+
+    For each of them nextpnr would add two cells that bring it into the fabric.
+
+    Parameters
+    ----------
+    netlist : dict
+        As read from JSON; it is changed.
+    """
+    read = {bit for module in netlist["modules"].values() for port in module["ports"].values()
+            for bit in port["bits"]}
+    read |= {bit for _, cell in _cells(netlist) for port, bits in cell["connections"].items()
+             if cell["port_directions"].get(port) != "output" for bit in bits}
+    trimmed = 0
+    for _, cell in _cells(netlist):
+        if cell["type"] == "CCU2C" and read.isdisjoint(cell["connections"]["COUT"]):
+            # Unknown, not absent, which nextpnr does not survive.
+            cell["connections"]["COUT"] = ["x"]
+            trimmed += 1
+    return trimmed
+
+
+def _cells(netlist):
+    return [item for module in netlist["modules"].values() for item in module["cells"].items()]

@@ -78,7 +78,8 @@ class EngineControl(wiring.Component):
             self.start_frames.eq(bank.start_frames_frames),
             self.reset.eq(bank.control_reset),
             self.discard.eq(bank.control_discard),
-            bank.status_busy.eq(self.busy),
+            # No gap in which a program that is about to run seems to be over.
+            bank.status_busy.eq(self.busy | bank.control_start),
             bank.status_loading.eq(self.loading),
             bank.status_closing.eq(self.closing),
             bank.status_code.eq(self.status),

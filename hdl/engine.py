@@ -14,6 +14,7 @@ from .ports import Beat, PacketReceiver, WordSender
 from .reader import ActivationReader, Route
 from .sequencer import COMPUTING, UNITS, Sequencer
 from .vector import VectorUnit
+from .vendor import registered_copies
 from .window import WindowUnit
 from .writer import ResultWriter
 
@@ -84,17 +85,26 @@ class Engine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         units = self._units()
-        for name, unit in units.items():
-            m.submodules[name] = ResetInserter(self.reset)(unit)
+        # One of these registers is as far from `reset` as the device is wide, so each unit has one
+        # of its own. In the cycle in which they are high, nothing goes in or out.
+        resetting, *resets = registered_copies(m, platform, self.config.family, self.reset,
+                                               1 + len(units), name="resetting")
+        for (name, unit), reset in zip(units.items(), resets, strict=True):
+            m.submodules[name] = ResetInserter(reset)(unit)
         sequencer = units["sequencer"]
         for name in UNITS:
             if name in units:
                 wiring.connect(m, getattr(sequencer, name), units[name].layers)
-        wiring.connect(m, wiring.flipped(self.i), units["receiver"].i)
-        wiring.connect(m, units["sender"].o, wiring.flipped(self.o))
+        receiver, sender = units["receiver"], units["sender"]
+        m.d.comb += [
+            receiver.i.payload.eq(self.i.payload), receiver.i.valid.eq(self.i.valid),
+            self.i.ready.eq(receiver.i.ready & ~resetting),
+            self.o.payload.eq(sender.o.payload), sender.o.ready.eq(self.o.ready),
+            self.o.valid.eq(sender.o.valid & ~resetting),
+        ]
         self._fetch(m, units)
         self._compute(m, units)
-        self._loading(m, **{name: units[name] for name in (
+        self._loading(m, resetting, **{name: units[name] for name in (
             "receiver", "sequencer", "memory", "weights", "coefficients", "writer")})
         for name in ("window", "vector"):
             if name in units:
@@ -105,13 +115,13 @@ class Engine(wiring.Component):
             sequencer.all_sent.eq(units["sender"].idle),
             sequencer.idle.eq(units["sender"].idle & units["reader"].idle
                               & units["receiver"].layers.ready),
-            self.layer_done.eq(units["writer"].done),
+            self.layer_done.eq(units["writer"].done & ~resetting),
             self.layer_begun.eq(sequencer.reader.valid & sequencer.reader.ready
-                                & sequencer.reader.p.opcode.matches(*COMPUTING)),
-            self.busy.eq(sequencer.busy),
+                                & sequencer.reader.p.opcode.matches(*COMPUTING) & ~resetting),
+            self.busy.eq(sequencer.busy & ~resetting),
         ]
-        self._starting(m, units["receiver"], sequencer)
-        self._status(m, **units)
+        self._starting(m, receiver, sequencer, resetting)
+        self._status(m, **units, resetting=resetting)
         return m
 
     def _units(self):
@@ -200,7 +210,7 @@ class Engine(wiring.Component):
             with m.If(unit.sums.valid):
                 m.d.comb += [sums.valid.eq(1), sums.payload.eq(unit.sums.payload)]
 
-    def _loading(self, m, *, receiver, sequencer, memory, weights, coefficients, writer):
+    def _loading(self, m, resetting, *, receiver, sequencer, memory, weights, coefficients, writer):
         """Memories are filled by packets; results come before an activation word from there."""
         for unit, destination in ((sequencer, Destination.PROGRAM), (weights, Destination.WEIGHTS),
                                   (coefficients, Destination.COEFFICIENTS)):
@@ -225,24 +235,24 @@ class Engine(wiring.Component):
                 memory.write.enable.eq(~0),
                 Value.cast(memory.write.codes).eq(receiver.word),
             ]
-        with m.If(self.reset | sequencer.frame_taken):
+        with m.If(resetting | sequencer.frame_taken):
             m.d.sync += frame_ready.eq(0)
         with m.Elif(receiver.frame_done):
             m.d.sync += frame_ready.eq(1)
 
-    def _starting(self, m, receiver, sequencer):
+    def _starting(self, m, receiver, sequencer, resetting):
         """By packet or by ``start``, which has to wait until packets before it have gone in."""
-        able = ~sequencer.busy & (self.status <= Status.DONE)
+        able = ~sequencer.busy & (self.status <= Status.DONE) & ~resetting
         granted = self.start & able & ~receiver.loading & (self.start_frames != 0)
         m.d.comb += [
-            self.loading.eq(receiver.loading),
+            self.loading.eq(receiver.loading & ~resetting),
             self.refused.eq(self.start & ~granted),
             sequencer.start.eq((receiver.start & able) | granted),
             sequencer.start_address.eq(Mux(receiver.start, receiver.address, self.start_address)),
             sequencer.start_frames.eq(Mux(receiver.start, receiver.frames, self.start_frames)),
         ]
 
-    def _status(self, m, *, receiver, sequencer, reader, memory, weights, coefficients, **units):
+    def _status(self, m, *, resetting, receiver, sequencer, reader, memory, weights, coefficients, **units):
         """Keep the first reason to stop; it halts the sequencer."""
         config = self.config
         request = reader.requests
@@ -261,7 +271,7 @@ class Engine(wiring.Component):
                 (Destination.FRAME, config.activation_words)):
             beyond |= receiver.write[destination] & (receiver.address >= depth)
         m.d.comb += sequencer.halt.eq(self.status > Status.DONE)
-        with m.If(self.reset):
+        with m.If(self.reset | resetting):
             m.d.sync += self.status.eq(Status.NONE)
         with m.Elif(self.status <= Status.DONE):
             with m.If(receiver.failed):

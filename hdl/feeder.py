@@ -57,7 +57,7 @@ class RowFeeder(wiring.Component):
         word = Cat(code ^ (self.unsigned << (OPERAND_WIDTH - 1)) for code in self.word)
         load = self.start
         for row in range(self.rows):
-            register = Signal(self.channels * OPERAND_WIDTH, name=f"row{row}")
+            register = Signal(self.channels * OPERAND_WIDTH, name=f"row{row}", reset_less=True)
             m.d.sync += register.eq(Mux(load, word, register >> OPERAND_WIDTH))
             m.d.comb += self.x[row].eq(register[:OPERAND_WIDTH])
             if row + 1 < self.rows:

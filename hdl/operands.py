@@ -182,7 +182,7 @@ class CoefficientReader(_MemoryReader):
         m = Module()
         new = self.layers.payload
         bounds = {name: signed(9) for name in ("zero", "low", "high")}
-        layer = Signal(data.StructLayout(bounds))
+        layer = Signal(data.StructLayout(bounds), reset_less=True)
         side = Signal(data.StructLayout({**bounds, "last": 1, "table": 1}))
         busy, table, on_array = Signal(), Signal(), Signal()
         address = Signal(ADDRESS_WIDTH + 1)

@@ -79,7 +79,7 @@ class PacketReceiver(wiring.Component):
         destination = Signal(4)
         words_left = Signal(32)
         beat = Signal(8)
-        buffer = Signal(32 * -(-len(self.word) // 32))
+        buffer = Signal(32 * -(-len(self.word) // 32), reset_less=True)
         full = Signal()         # The buffer holds a word to be written.
         awaiting = Signal()     # A RECEIVE has been accepted and its frame is not complete.
         frame_address = Signal(ADDRESS_WIDTH)
@@ -225,7 +225,7 @@ class WordSender(wiring.Component):
         busy = Signal()
         words_left = Signal.like(self.layers.p.pixels)
         beat = Signal(range(beats + 1))     # Beats that the buffer still holds.
-        buffer = Signal(32 * beats)
+        buffer = Signal(32 * beats, reset_less=True)
         last = Signal()
         m.d.comb += [
             self.layers.ready.eq(~busy),

@@ -149,7 +149,7 @@ class ActivationReader(wiring.Component):
         m.submodules.pixels = pixels = PixelWalker()
         m.submodules.taps = taps = TapWalker()
         m.submodules.check = check = CountCheck()
-        layer = Signal(Instruction())
+        layer = Signal(Instruction(), reset_less=True)
         m.d.comb += [unit.layer.eq(layer) for unit in (pixels, taps, check)]
 
         busy = Signal()

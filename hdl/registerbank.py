@@ -53,7 +53,7 @@ class RegisterBank(wiring.Component):
     bus : ``In(RegisterBus())``
     REGISTER_FIELD : of the field's width, its name and its register's in lower case
         READ: ``In``, what is read. READ_WRITE: ``Out``, what was written. PULSE: ``Out``, high in
-        the cycle in which a one is written. CLEAR: ``Out``, what is read.
+        the cycle after a one is written. CLEAR: ``Out``, what is read.
     REGISTER_FIELD_set : ``In``, for each CLEAR field
         Bits that become one; this wins over a write in the same cycle.
     REGISTER_taken : ``Out(1)``
@@ -124,7 +124,7 @@ class RegisterBank(wiring.Component):
             with m.If(written):
                 m.d.sync += value.eq((value & ~mask[bits]) | ones[bits])
         elif field.access is Access.PULSE:
-            m.d.comb += value.eq(Mux(written, ones[bits], 0))
+            m.d.sync += value.eq(Mux(written, ones[bits], 0))
         elif field.access is Access.CLEAR:
             cleared = Mux(written, ones[bits], 0)
             m.d.sync += value.eq((value & ~cleared) | getattr(self, f"{name}_set"))

@@ -123,7 +123,7 @@ class Sequencer(wiring.Component):
         frames_left = Signal(32)
         last_word = INSTRUCTION_WORDS + BlockMemory.LATENCY - 1
         word = Signal(range(last_word + 1))
-        bits = Signal(32 * INSTRUCTION_WORDS)
+        bits = Signal(32 * INSTRUCTION_WORDS, reset_less=True)
         instruction = Signal(Instruction())
         pending = Signal(len(UNITS))    # Units that have still to take the instruction.
         layers = Signal(8)              # Layers that all units have taken and not yet written.

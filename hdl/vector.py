@@ -114,7 +114,7 @@ class VectorUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.walker = walker = VectorWalker(rows=self.rows, slots=self.depth)
-        layer = Signal(Instruction())
+        layer = Signal(Instruction(), reset_less=True)
         busy = Signal()         # A layer has been accepted, and the end of its last word not seen.
         running = Signal()      # Its tables, if any, are filled, and its words may go on.
         m.d.comb += walker.layer.eq(layer)

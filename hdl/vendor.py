@@ -13,8 +13,8 @@ from amaranth import *
 from amaranth.lib import memory
 
 __all__ = ["FAMILIES", "PRODUCT_LATENCY", "VERILOG", "accumulator_sum", "block_memory",
-           "conditional_sum", "definitions", "ecp5_banks", "registered_product",
-           "registered_products"]
+           "conditional_sum", "definitions", "ecp5_banks", "registered_copies",
+           "registered_product", "registered_products"]
 
 
 #: Families of devices; ``portable`` is any.
@@ -180,6 +180,30 @@ def ecp5_banks(depth):
         banks.append((start, words))
         start += words
     return banks
+
+
+def registered_copies(m, platform, family, value, count, *, name):
+    """Return so many registers of ``value``, one for each part of the device that needs it near.
+
+    On ECP5 they stay apart; elsewhere synthesis may make one of them.
+
+    Parameters
+    ----------
+    m, platform, family, name
+        As for :func:`registered_product`.
+    value : Value
+    count : int
+    """
+    copies = [Signal(value.shape(), name=f"{name}{index}", reset_less=True)
+              for index in range(count)]
+    for index, copy in enumerate(copies):
+        if platform is None or family != "ecp5":
+            m.d.sync += copy.eq(value)
+        else:
+            m.submodules[f"{name}{index}"] = Instance(
+                "celosia_ecp5_register", p_WIDTH=len(value), i_clk=ClockSignal(), i_d=value,
+                o_q=copy)
+    return copies
 
 
 def definitions(verilog):

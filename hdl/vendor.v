@@ -83,6 +83,29 @@ module celosia_ecp5_sum #(
 `endif
 endmodule
 
+// Register that is not made one with others of the same input.
+module celosia_ecp5_register #(
+    parameter WIDTH = 1
+) (
+    input wire clk,
+    input wire [WIDTH-1:0] d,
+    output wire [WIDTH-1:0] q
+);
+`ifdef SYNTHESIS
+    genvar i;
+    generate
+        for (i = 0; i < WIDTH; i = i + 1) begin : bits
+            TRELLIS_FF #(.GSR("DISABLED"), .CEMUX("1"), .CLKMUX("CLK"), .REGSET("RESET")) ff (
+                .CLK(clk), .LSR(1'b0), .CE(1'b1), .DI(d[i]), .Q(q[i]));
+        end
+    endgenerate
+`else
+    reg [WIDTH-1:0] kept = 0;
+    always @(posedge clk) kept <= d;
+    assign q = kept;
+`endif
+endmodule
+
 // Block RAMs side by side, each of which gives SLICE bits of a word, through its output register.
 module celosia_ecp5_bank #(
     parameter WIDTH = 36,

@@ -123,7 +123,7 @@ class WindowUnit(wiring.Component):
         room, idle = self._sums(m, walker, lines, kernel)
 
         # A layer is taken when the one before is done, and begins one cycle later.
-        layer = Signal(Instruction())
+        layer = Signal(Instruction(), reset_less=True)
         running = Signal()
         m.d.comb += [
             self.layers.ready.eq((~walker.restart & ~running & idle) | self.wrong),

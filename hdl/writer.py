@@ -66,7 +66,7 @@ class ResultWriter(wiring.Component):
         m = Module()
         parts = self.channels // self.lanes
         part_bits = parts.bit_length() - 1
-        layer = Signal(Instruction())
+        layer = Signal(Instruction(), reset_less=True)
         busy = Signal()
         group = Signal(len(layer.out_groups) + 1)
         block_group = Signal.like(group)

@@ -82,14 +82,14 @@ def test_bank_behaves_as_the_map_says():
                 word = sum(state[register.name, field.name] << field.low
                            for field in register.fields if field.access is not Access.PULSE)
                 assert ctx.get(dut.bus.value) == word
-            for member, field, name in pulses:
-                assert ctx.get(getattr(dut, member)) == (
-                    legal and writing and register.name == name and (data & mask) >> field.low & 1)
             if legal and writing:
                 model_write(register, data, mask)
             for key, event in events.items():
                 state[key] |= event
             await ctx.tick()
+            for member, field, name in pulses:
+                assert ctx.get(getattr(dut, member)) == (
+                    legal and writing and register.name == name and (data & mask) >> field.low & 1)
 
     simulate(dut, bench)
 
@@ -152,7 +152,7 @@ def test_stop_events():
 
 
 def test_a_reset_comes_before_a_start():
-    """Of both in one write, only the reset reaches the engine."""
+    """Of both in one write, only the reset reaches the engine, in the cycle after."""
     dut = EngineControl(load("tiny"))
 
     async def bench(ctx):
@@ -161,9 +161,10 @@ def test_a_reset_comes_before_a_start():
         ctx.set(dut.bus.write, 1)
         for start, reset in ((1, 0), (0, 1), (1, 1)):
             ctx.set(dut.bus.data, Registers.encode("CONTROL", start=start, reset=reset))
-            assert (ctx.get(dut.start), ctx.get(dut.reset)) == (start and not reset, reset)
             await ctx.tick()
+            assert (ctx.get(dut.start), ctx.get(dut.reset)) == (start and not reset, reset)
         ctx.set(dut.bus.write, 0)
+        await ctx.tick()
         assert (await read(ctx, dut, "STATUS"))["refused"]
 
     simulate(dut, bench)

@@ -75,7 +75,6 @@ class CoefficientBank(wiring.Component):
             self.channels.ready.eq(loading),
             write.eq(self.channels.valid & loading),
             complete.eq(write & self.channels.p.last),
-            self.set_ready.eq(waiting != 0),
         ]
         with m.If(write):
             m.d.sync += [lane.eq(Mux(last_lane, 0, lane + 1)), slot.eq(slot + last_lane)]
@@ -86,13 +85,15 @@ class CoefficientBank(wiring.Component):
         claim = Signal()
         in_use = Signal()
         releasing = Signal(self.read_delay)
+        waiting_next = (waiting + complete - self.take)[:len(waiting)]
         m.d.comb += claim.eq(~loading & (occupied != 2))
         m.d.sync += [
             in_use.eq(in_use | self.take),
             releasing.eq(Cat(self.take & in_use, releasing[:-1])),
             loading.eq((loading & ~complete) | claim),
             occupied.eq(occupied + claim - releasing[-1]),
-            waiting.eq(waiting + complete - self.take),
+            waiting.eq(waiting_next),
+            self.set_ready.eq(waiting_next != 0),
         ]
 
         for index in range(self.lanes):

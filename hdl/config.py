@@ -129,9 +129,14 @@ class Configuration:
         return max(self.slots, self.parts)
 
     @property
+    def sum_units(self):
+        """Units beside the array whose sums the lanes take."""
+        return int(self.vector) + int(self.window_width != 0)
+
+    @property
     def sum_width(self):
         """Bits of what a lane takes: an accumulator, or the sum of another unit."""
-        return 32 if self.vector or self.window_width else self.accumulator_width
+        return 32 if self.sum_units else self.accumulator_width
 
     @property
     def drain_cycles(self):

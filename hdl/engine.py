@@ -178,7 +178,7 @@ class Engine(wiring.Component):
     def _compute(self, m, units):
         """From the memories through the units to the lanes, and back."""
         pipeline, tables = units["pipeline"], units["coefficients"]
-        weights, sums = units["weights"], pipeline.sums
+        weights = units["weights"]
         wiring.connect(m, units["tiles"].o, pipeline.tiles)
         wiring.connect(m, pipeline.outputs, units["writer"].results)
         m.d.comb += [
@@ -204,11 +204,9 @@ class Engine(wiring.Component):
             ]
             with m.If(tables.table):
                 m.d.comb += tables.o.ready.eq(vector.tables.ready)
-        # One unit at a time has any.
-        for unit in (units[name] for name in ("window", "vector") if name in units):
-            m.d.comb += unit.sums.ready.eq(sums.ready)
-            with m.If(unit.sums.valid):
-                m.d.comb += [sums.valid.eq(1), sums.payload.eq(unit.sums.payload)]
+        others = [units[name] for name in ("window", "vector") if name in units]
+        for index, unit in enumerate(others):
+            wiring.connect(m, unit.sums, pipeline.sums[index])
 
     def _loading(self, m, resetting, *, receiver, sequencer, memory, weights, coefficients, writer):
         """Memories are filled by packets; results come before an activation word from there."""

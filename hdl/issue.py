@@ -33,8 +33,8 @@ class StepIssuer(wiring.Component):
         The finished tile is captured in this cycle.
     start : ``Out(1)``
         A step begins.
-    active : ``Out(1)``
-        A cycle of a step, the first one included.
+    active, running : ``Out(1)``
+        A cycle of a step, the first one included, or left out.
     first : ``Out(1)``
         The first cycle of a tile.
     unsigned : ``Out(1)``
@@ -52,6 +52,7 @@ class StepIssuer(wiring.Component):
             "capture": In(1),
             "start": Out(1),
             "active": Out(1),
+            "running": Out(1),
             "first": Out(1),
             "unsigned": Out(1),
             "finished": Out(1),
@@ -66,27 +67,33 @@ class StepIssuer(wiring.Component):
         unsigned = Signal()
         phase = Signal(range(max(2, self.channels)))
 
-        last_phase = Signal()
-        last_step = Signal()
         begin_tile = Signal()
         m.d.comb += [
-            begin_tile.eq(~inside & self.tiles.valid & (~self.finished | self.capture)),
-            self.start.eq((phase == 0) & self.operands_ready & (inside | begin_tile)),
+            begin_tile.eq(self.tiles.valid & (~self.finished | self.capture)),
+            self.start.eq(~self.running & self.operands_ready & (inside | begin_tile)),
             self.first.eq(self.start & ~inside),
-            self.active.eq(self.start | (phase != 0)),
+            self.active.eq(self.start | self.running),
             self.tiles.ready.eq(self.first),
             self.unsigned.eq(Mux(self.first, self.tiles.p.unsigned, unsigned)),
-            last_phase.eq(self.active & (phase == self.channels - 1)),
         ]
-        with m.If(self.active):
-            m.d.sync += phase.eq(Mux(last_phase, 0, phase + 1))
+        last_phase = Signal()
+        if self.channels > 1:
+            # The phase matters only while a step runs, so it need not wait for one to start.
+            m.d.sync += [
+                phase.eq(Mux(self.running, phase + 1, 1)),
+                self.running.eq(self.active & ~last_phase),
+                last_phase.eq(Mux(self.running, phase == self.channels - 2,
+                                  self.start & (self.channels == 2))),
+            ]
 
         # `inside` is cleared as the last step starts, so that it tells between steps whether the
         # next one opens a tile.
         running_last = Signal()
+        one_left = Signal()
         with m.If(self.first):
             m.d.sync += [
                 steps_left.eq(self.tiles.p.last_step),
+                one_left.eq(self.tiles.p.last_step == 1),
                 inside.eq(self.tiles.p.last_step != 0),
                 running_last.eq(self.tiles.p.last_step == 0),
                 renew.eq(self.tiles.p.renew),
@@ -95,18 +102,23 @@ class StepIssuer(wiring.Component):
         with m.Elif(self.start):
             m.d.sync += [
                 steps_left.eq(steps_left - 1),
-                inside.eq(steps_left != 1),
-                running_last.eq(steps_left == 1),
+                one_left.eq(steps_left == 2),
+                inside.eq(~one_left),
+                running_last.eq(one_left),
             ]
-        m.d.comb += last_step.eq(Mux(self.first, self.tiles.p.last_step == 0,
-                                     Mux(self.start, steps_left == 1, running_last)))
 
-        with m.If(last_phase & last_step):
-            # With one-cycle tiles, a tile finishes in the cycle that begins it.
-            m.d.sync += [
-                self.finished.eq(1),
-                self.renew.eq(Mux(self.first, self.tiles.p.renew, renew)),
+        # What ends in this cycle. A step of one cycle ends in the one in which it starts.
+        ends, ending_renew = Signal(), Signal()
+        if self.channels > 1:
+            m.d.comb += [ends.eq(last_phase & running_last),
+                         ending_renew.eq(renew)]
+        else:
+            m.d.comb += [
+                ends.eq(self.start & Mux(inside, one_left, self.tiles.p.last_step == 0)),
+                ending_renew.eq(Mux(inside, renew, self.tiles.p.renew)),
             ]
+        with m.If(ends):
+            m.d.sync += [self.finished.eq(1), self.renew.eq(ending_renew)]
         with m.Elif(self.capture):
             m.d.sync += self.finished.eq(0)
         return m

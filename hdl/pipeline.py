@@ -45,7 +45,8 @@ class ConvPipeline(wiring.Component):
     array cycle is lost if they take at least :attr:`hdl.config.Configuration.drain_cycles`.
 
     Sums that other units make go through the same lanes: ``lanes`` of them at a time, while no
-    tile is under way. The first group of a block of theirs takes the next set of coefficients.
+    tile is under way, and from one unit at a time. The first group of a block of theirs takes the
+    next set of coefficients.
 
     Any stream may stall at any time. Operands are buffered, a step starts once it can run to its
     end, and results leave the array only as there is room for them; so stalls do not reach the
@@ -66,8 +67,8 @@ class ConvPipeline(wiring.Component):
         int8 weights of one input channel and kernel tap each.
     coefficients : ``In(stream.Signature(Coefficients()))``
         One channel each, column 0 first, the last one of a set marked.
-    sums : ``In(stream.Signature(SumGroup(...)))``
-        Sums from elsewhere.
+    sums : ``In(stream.Signature(SumGroup(...)))``, one for each other unit
+        Sums from elsewhere, if the configuration has such units.
     outputs : ``Out(stream.Signature(ArrayLayout(unsigned(8), lanes)))``
         Codes of one pixel each, int8 or uint8 as the coefficients' bounds have it.
     """
@@ -76,13 +77,14 @@ class ConvPipeline(wiring.Component):
         if not isinstance(config, Configuration):
             raise TypeError(f"Configuration must be a Configuration, not {config!r}")
         self.config = config
+        group = stream.Signature(SumGroup(lanes=config.lanes, slots=config.groups))
         super().__init__({
             "tiles": In(stream.Signature(Tile())),
             "activations": In(stream.Signature(
                 data.ArrayLayout(OPERAND_WIDTH, config.channels))),
             "weights": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, config.columns))),
             "coefficients": In(stream.Signature(Coefficients())),
-            "sums": In(stream.Signature(SumGroup(lanes=config.lanes, slots=config.groups))),
+            **({"sums": In(group).array(config.sum_units)} if config.sum_units else {}),
             "outputs": Out(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, config.lanes))),
         })
 
@@ -94,13 +96,15 @@ class ConvPipeline(wiring.Component):
             accumulator_width=config.accumulator_width,
             multiplier=multiplier_class(config.multiplier), lut_rows=config.lut_rows)
         m.submodules.issuer = issuer = StepIssuer(channels=config.channels)
+        m.submodules.tiles = tiles = StreamBuffer(Tile(), depth=4)
         m.submodules.drain = drain = DrainController(
             rows=config.rows, slots=config.slots, interval=config.lane_interval)
         m.submodules.bank = bank = CoefficientBank(
             columns=config.groups * config.lanes, lanes=config.lanes,
             read_delay=coefficient_delay(config))
 
-        wiring.connect(m, wiring.flipped(self.tiles), issuer.tiles)
+        wiring.connect(m, wiring.flipped(self.tiles), tiles.i)
+        wiring.connect(m, tiles.o, issuer.tiles)
         wiring.connect(m, wiring.flipped(self.coefficients), bank.channels)
         self._operands(m, issuer, array)
         m.d.comb += [
@@ -125,8 +129,8 @@ class ConvPipeline(wiring.Component):
     def _operands(self, m, issuer, array):
         """Buffer both operands, and feed the array step by step."""
         config = self.config
-        # Twice a step: one that runs, one that arrives.
-        depth = max(4, 2 * config.channels)
+        # Twice a step: one that runs, one that arrives; and what comes until that is known.
+        depth = max(config.channels + 4, 2 * config.channels)
         m.submodules.activations = activations = StreamBuffer(
             self.activations.payload.shape(), depth=depth)
         m.submodules.weights = weights = StreamBuffer(self.weights.payload.shape(), depth=depth)
@@ -139,21 +143,29 @@ class ConvPipeline(wiring.Component):
         start, active, unsigned = Signal(), Signal(), Signal()
         m.d.sync += [
             start.eq(issuer.start), active.eq(issuer.active), unsigned.eq(issuer.unsigned)]
-        rows_left = Signal(range(config.rows + 1))     # Words of this step still to be taken.
-        with m.If(start):
-            m.d.sync += rows_left.eq(config.rows - 1)
-        with m.Elif(rows_left != 0):
-            m.d.sync += rows_left.eq(rows_left - 1)
+        # A bit for each word that is still to be taken after this cycle's.
+        left = Signal(config.rows)
+        more, taking = Signal(), Signal()
+        m.d.comb += more.eq(Mux(start, config.rows > 1, left[0]))
+        m.d.sync += [left.eq(Mux(start, (1 << config.rows - 1) - 1, left) >> 1),
+                     taking.eq(issuer.start | more)]
 
-        def ready(buffer, needed):
-            # What the step before takes in this cycle is not there any more.
-            there = (buffer.level > needed) | ((buffer.level == needed) & ~buffer.o.ready)
-            return buffer.o.valid & there
+        def ready(name, buffer, needed, following):
+            # Known a cycle ahead: what the step before takes in this cycle and in the following
+            # one is not there any more. No step starts in the cycle after a start but a short one.
+            there = Signal(name=f"{name}_there")
+            following |= issuer.start if config.channels == 1 else 0
+            taken = [buffer.o.ready & buffer.o.valid, following]
+            m.d.sync += there.eq((buffer.level >= needed + 2)
+                                 | ((buffer.level == needed + 1) & ~Cat(taken).all())
+                                 | ((buffer.level == needed) & ~Cat(taken).any()))
+            return there
 
         m.d.comb += [
-            issuer.operands_ready.eq(ready(activations, config.rows)
-                                     & ready(weights, config.channels)),
-            activations.o.ready.eq(start | (rows_left != 0)),
+            issuer.operands_ready.eq(
+                ready("activations", activations, config.rows, more)
+                & ready("weights", weights, config.channels, issuer.running)),
+            activations.o.ready.eq(taking),
             weights.o.ready.eq(active),
             rows.start.eq(start),
             rows.word.eq(activations.o.payload),
@@ -176,7 +188,8 @@ class ConvPipeline(wiring.Component):
             m.d.sync += delayed.eq(token)
             token = delayed
         # The last of these registers also takes in what comes from elsewhere.
-        take_sums, sums = self._take_sums(m, token, drain)
+        credit = Signal()
+        take_sums, sums = self._take_sums(m, token, drain, bank, credit)
         last = self._lane(m, 0, token, sums[0], array, bank)
         for index in range(1, config.lanes):
             delayed = Signal(token_shape, name=f"lane_token{index}")
@@ -184,19 +197,22 @@ class ConvPipeline(wiring.Component):
             token = delayed
             last = self._lane(m, index, token, sums[index], array, bank)
 
-        # Every group of results that is told to leave has its place in the buffer. Two more than
-        # are on their way at full rate, so that returning room is counted in time.
-        depth = max(4, -(-(array.LATENCY + config.lanes + last.latency + 5)
-                         // config.lane_interval))
+        # Every group of results that is told to leave has its place in the buffer. More than are on
+        # their way at full rate, so that returning room is counted in time.
+        margin = 3 if config.lane_interval == 1 else 2
+        depth = margin + max(4, -(-(array.LATENCY + config.lanes + last.latency + 5)
+                                  // config.lane_interval))
         m.submodules.outputs = outputs = StreamBuffer(self.outputs.payload.shape(), depth=depth)
         room = Signal(range(depth + 1), init=depth)
-        returned = outputs.o.valid & outputs.o.ready
-        m.d.sync += room.eq(room + returned - (drain.valid | take_sums))
-        m.d.comb += [
-            drain.credit.eq(room != 0),
-            self.sums.ready.eq((room != 0) & self._sums_in_time(m, bank)),
-            outputs.i.valid.eq(last.o_valid),
+        returned, claimed = Signal(), Signal()
+        # The count is a cycle late, and so is what is said of it.
+        m.d.sync += [
+            returned.eq(outputs.o.valid & outputs.o.ready),
+            claimed.eq(drain.valid | take_sums),
+            room.eq(room + returned - claimed),
+            credit.eq(room >= margin),
         ]
+        m.d.comb += [drain.credit.eq(credit), outputs.i.valid.eq(last.o_valid)]
         wiring.connect(m, outputs.o, wiring.flipped(self.outputs))
         for index in range(config.lanes):
             code = getattr(m.submodules, f"lane{index}").q
@@ -206,33 +222,43 @@ class ConvPipeline(wiring.Component):
                 code = delayed
             m.d.comb += outputs.i.payload[index].eq(code)
 
-    def _take_sums(self, m, token, drain):
+    def _take_sums(self, m, token, drain, bank, credit):
         """Let sums from elsewhere into ``token``; return when, and each lane's sum of its token."""
-        take = Signal()
-        renew = take & self.sums.p.renew
-        m.d.comb += [take.eq(self.sums.valid & self.sums.ready), drain.swap.eq(renew)]
+        if not self.config.sum_units:
+            return C(0, 1), [0] * self.config.lanes
+        free = Signal(init=1)
+        takes = []
+        for port in self.sums:
+            m.d.comb += port.ready.eq(credit & free & (~port.p.renew | bank.set_ready))
+            takes.append(port.valid & port.ready)
+        take, renew = Signal(), Signal()
+        payload = self.sums[-1].payload
+        for port in self.sums[:-1]:
+            payload = Mux(port.valid, Value.cast(port.payload), Value.cast(payload))
+        chosen = Signal(self.sums[0].payload.shape())
+        m.d.comb += [
+            take.eq(Cat(takes).any()), Value.cast(chosen).eq(payload),
+            renew.eq(Cat(each & port.p.renew for each, port
+                         in zip(takes, self.sums, strict=True)).any()),
+            drain.swap.eq(renew),
+        ]
+        # A lane is busy for an interval.
+        wait = Signal(range(max(2, self.config.lane_interval)))
+        wait_next = Mux(take, self.config.lane_interval - 1, wait - (wait != 0))
+        m.d.sync += [wait.eq(wait_next), free.eq(wait_next == 0)]
         with m.If(take):
-            m.d.sync += [token.valid.eq(1), token.token.slot.eq(self.sums.p.slot),
+            m.d.sync += [token.valid.eq(1), token.token.slot.eq(chosen.slot),
                          token.token.bank.eq(drain.token.bank ^ renew)]
         m.d.sync += token.sum.eq(take)
         sums = []
         for index in range(self.config.lanes):
-            value = self.sums.p.sums[index]
+            value = chosen.sums[index]
             for stage in range(index + 1):
                 delayed = Signal.like(value, name=f"sum{index}_{stage}", reset_less=True)
                 m.d.sync += delayed.eq(value)
                 value = delayed
             sums.append(value)
         return take, sums
-
-    def _sums_in_time(self, m, bank):
-        """Whether the lanes are free for a group of sums, and its coefficients are there."""
-        waits = Signal(range(max(2, self.config.lane_interval)))
-        with m.If(self.sums.valid & self.sums.ready):
-            m.d.sync += waits.eq(self.config.lane_interval - 1)
-        with m.Elif(waits != 0):
-            m.d.sync += waits.eq(waits - 1)
-        return (waits == 0) & (~self.sums.p.renew | bank.set_ready)
 
     def _lane(self, m, index, token, sum_, array, bank):
         """Add lane ``index``, which acts on ``token`` in this cycle; return it."""

@@ -159,9 +159,9 @@ def _array_latency(config):
     array = array_latency(multiplier_class(config.multiplier))
     # The last row's wait for its second cycle, where its results need only one, is not waited for.
     short = int(config.rows > 1 and config.slots * config.lane_interval == 1)
-    # 3: request and buffer. The words of a step, or the two cycles of the buffer.
-    # 1: decision. The array, the lanes, and through the output buffer.
-    return (3 + ActivationMemory.LATENCY + max(config.rows, 2) + 1 + array
+    # 3: request and buffer. The words of a step; that they are there, and the decision. The array,
+    # the lanes, and through the output buffer.
+    return (3 + ActivationMemory.LATENCY + config.rows + 2 + array
             + _lanes_latency(config) - short)
 
 

@@ -1,7 +1,7 @@
 """Stream buffers."""
 
 from amaranth import *
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
@@ -42,18 +42,39 @@ class StreamBuffer(wiring.Component):
             "o": Out(stream.Signature(shape)),
             "level": Out(range(depth + 1)),
         })
+        # Of the memory in front of the register at the output: what is in it, whether anything is,
+        # and whether there is room. Here, not below, since proofs refer to them.
+        self.count = Signal(range(depth))
+        self.some = Signal()
+        self.free = Signal(init=1)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fifo = buffer = fifo.SyncFIFOBuffered(
-            width=Shape.cast(self.shape).width, depth=self.depth)
+        inner = self.depth - 1
+        m.submodules.storage = storage = memory.Memory(
+            shape=Shape.cast(self.shape).width, depth=inner, init=[])
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        count, some, free = self.count, self.some, self.free
+        push, pop, taken = Signal(), Signal(), Signal()
         m.d.comb += [
-            buffer.w_data.eq(self.i.payload),
-            buffer.w_en.eq(self.i.valid),
-            self.i.ready.eq(buffer.w_rdy),
-            Value.cast(self.o.payload).eq(buffer.r_data),
-            self.o.valid.eq(buffer.r_rdy),
-            buffer.r_en.eq(self.o.ready),
-            self.level.eq(buffer.level),
+            self.i.ready.eq(free),
+            push.eq(self.i.valid & free),
+            taken.eq(self.o.valid & self.o.ready),
+            pop.eq(some & (~self.o.valid | self.o.ready)),
+            write.data.eq(self.i.payload), write.en.eq(push),
         ]
+        # What the counts say is known as they come to say it: both ends hang on it.
+        m.d.sync += [
+            count.eq(count + push - pop),
+            some.eq(push | (some & ~(pop & (count == 1)))),
+            free.eq(pop | (free & ~(push & (count == inner - 1)))),
+            self.level.eq(self.level + push - taken),
+        ]
+        for port, step in ((write, push), (read, pop)):
+            with m.If(step):
+                m.d.sync += port.addr.eq(Mux(port.addr == inner - 1, 0, port.addr + 1))
+        with m.If(pop):
+            m.d.sync += [Value.cast(self.o.payload).eq(read.data), self.o.valid.eq(1)]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
         return m

@@ -47,8 +47,8 @@ class WindowUnit(wiring.Component):
     - The first group of a pixel is offered ``LATENCY - 1`` cycles after its word went on, so
       :attr:`LATENCY` after it was taken if it did not have to wait; or in the cycle after the last
       group of the pixel before was taken, if that is later. The others follow one a cycle.
-    - A layer is accepted from the cycle on that follows both the last group of the layer before
-      being taken and its last word going on.
+    - A layer is accepted from the second cycle on after both the last group of the layer before
+      was taken and its last word went on.
 
     After ``wrong`` whatever comes is taken for nothing.
 
@@ -120,35 +120,41 @@ class WindowUnit(wiring.Component):
                                                family=self.family)
         m.submodules.kernel = kernel = WindowWeights(channels=self.channels, columns=self.columns)
         wiring.connect(m, wiring.flipped(self.weights), kernel.words)
-        room, idle = self._sums(m, walker, lines, kernel)
+        room_next, idle = self._sums(m, walker, lines, kernel)
 
         # A layer is taken when the one before is done, and begins one cycle later.
         layer = Signal(Instruction(), reset_less=True)
-        running = Signal()
+        running, running_next = Signal(), Signal()
+        free, accepted = Signal(init=1), Signal()
         m.d.comb += [
-            self.layers.ready.eq((~walker.restart & ~running & idle) | self.wrong),
+            self.layers.ready.eq(free), accepted.eq(self.layers.valid & free),
             self.wrong.eq(walker.wrong),
             self.loaded.eq(kernel.loaded),
             kernel.drop.eq(self.wrong),
             walker.layer.eq(layer),
         ]
+        m.d.comb += running_next.eq(
+            ~self.wrong & (walker.restart | (running & ~(walker.advance & walker.last))))
         m.d.sync += [
-            walker.restart.eq(self.layers.valid & self.layers.ready),
-            running.eq(~self.wrong
-                       & (walker.restart | (running & ~(walker.advance & walker.last)))),
+            walker.restart.eq(accepted), running.eq(running_next),
+            free.eq((~accepted & ~walker.restart & ~running & idle) | self.wrong),
         ]
-        with m.If(self.layers.valid & self.layers.ready):
+        with m.If(accepted):
             m.d.sync += layer.eq(self.layers.payload)
 
         # A word waits in a register of its own, so that nothing hangs on where it comes from.
-        # It goes on only if there is room for what it may give.
-        waiting, able = Signal(), Signal()
+        # It goes on only if there is room for what it may give; and a block's first word only with
+        # the weights. Whether that is so is known from the cycle before.
+        waiting, able, held = Signal(), Signal(), Signal()
         codes = Signal(self.words.p.codes.shape(), reset_less=True)
-        space = ~waiting | able | self.wrong
+        space = ~waiting | (able & ~held) | self.wrong
+        m.d.sync += [
+            able.eq(running_next & room_next),
+            held.eq(walker.first_next & ~kernel.loaded_next),
+        ]
         m.d.comb += [
-            able.eq(running & room & (~walker.first | kernel.loaded)),
             self.words.ready.eq(space),
-            walker.advance.eq(waiting & able),
+            walker.advance.eq(waiting & able & ~held),
         ]
         with m.If(space):
             m.d.sync += [waiting.eq(self.words.valid & self.words.p.live),
@@ -163,8 +169,8 @@ class WindowUnit(wiring.Component):
         return m
 
     def _sums(self, m, walker, lines, kernel):
-        """From the windows to the groups; return whether there is room for a pixel's, and
-        whether all have left."""
+        """From the windows to the groups; return whether there will be room for a pixel's in the
+        next cycle, and whether all have left."""
         word = data.StructLayout({
             "sums": data.ArrayLayout(signed(SUM_WIDTH), self.channels), "renew": 1})
         m.submodules.buffer = buffer = StreamBuffer(word, depth=self.DEPTH)
@@ -203,9 +209,5 @@ class WindowUnit(wiring.Component):
             m.d.sync += slot.eq(Mux(last, 0, slot + 1))
         # A pixel is counted one cycle late, and the count is looked at one cycle late.
         left = Signal(range(self.DEPTH + 1), init=self.DEPTH)
-        room = Signal()
-        m.d.sync += [
-            left.eq(left + (buffer.o.valid & buffer.o.ready) - gives[0]),
-            room.eq(left > 2),
-        ]
-        return room, (left == self.DEPTH) & ~gives[0]
+        m.d.sync += left.eq(left + (buffer.o.valid & buffer.o.ready) - gives[0])
+        return left > 2, (left == self.DEPTH) & ~gives[0]

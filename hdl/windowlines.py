@@ -133,10 +133,10 @@ class WindowWeights(wiring.Component):
     words : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
     drop : ``In(1)``
         Take all words, for nothing.
-    loaded : ``Out(1)``
-        The next block's weights are all there.
+    loaded, loaded_next : ``Out(1)``
+        The next block's weights have all been taken; and whether that will be so in the next cycle.
     take : ``In(1)``
-        They come into use in the next cycle; only while ``loaded``.
+        They come into use in the next cycle; only from the second cycle of ``loaded`` on.
     weights : ``Out(ArrayLayout(ArrayLayout(signed(8), 9), channels))``
         For each channel those in use, tap by tap.
     """
@@ -150,6 +150,7 @@ class WindowWeights(wiring.Component):
             "words": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, columns))),
             "drop": In(1),
             "loaded": Out(1),
+            "loaded_next": Out(1),
             "take": In(1),
             "weights": Out(data.ArrayLayout(
                 data.ArrayLayout(signed(OPERAND_WIDTH), WINDOW_TAPS), channels)),
@@ -160,21 +161,30 @@ class WindowWeights(wiring.Component):
         # Which word comes next, one bit for each.
         number = window_steps(self.columns) * self.channels
         expected = Signal(number, init=1)
-        transfer = self.words.valid & ~self.loaded
-        m.d.comb += self.words.ready.eq(~self.loaded | self.drop)
+        transfer = Signal()
+        m.d.comb += [
+            self.words.ready.eq(~self.loaded | self.drop),
+            transfer.eq(self.words.valid & ~self.loaded),
+            self.loaded_next.eq(Mux(transfer, expected[-1], self.loaded) & ~self.take),
+        ]
         with m.If(transfer):
-            m.d.sync += [expected.eq(expected.rotate_left(1)), self.loaded.eq(expected[-1])]
-        with m.If(self.take):
-            m.d.sync += self.loaded.eq(0)
+            m.d.sync += expected.eq(expected.rotate_left(1))
+        m.d.sync += self.loaded.eq(self.loaded_next)
 
+        # A word is written from a register. The last one is there before it can come into use,
+        # which is two cycles or more after it was taken.
         size = WINDOW_TAPS * self.channels
+        count = -(-size // self.columns)
         ahead = Signal(data.ArrayLayout(OPERAND_WIDTH, size), reset_less=True)
-        for word in range(-(-size // self.columns)):
+        new = Signal(self.words.payload.shape(), reset_less=True)
+        writes = Signal(count)
+        m.d.sync += [new.eq(self.words.payload),
+                     writes.eq(expected[:count] & transfer.replicate(count))]
+        for word in range(count):
             start = word * self.columns
             stop = min(start + self.columns, size)
-            with m.If(transfer & expected[word]):
-                m.d.sync += [ahead[byte].eq(self.words.payload[byte - start])
-                             for byte in range(start, stop)]
+            with m.If(writes[word]):
+                m.d.sync += [ahead[byte].eq(new[byte - start]) for byte in range(start, stop)]
         for channel, weights in enumerate(self.weights):
             for tap in range(WINDOW_TAPS):
                 weight = Signal(OPERAND_WIDTH, name=f"weight{channel}_{tap}", reset_less=True)

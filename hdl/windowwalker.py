@@ -24,6 +24,8 @@ class WindowWalker(wiring.Component):
     column : ``Out(range(width))``
     first, last : ``Out(1)``
         The word is the first of a block; the last of the layer.
+    first_next : ``Out(1)``
+        What ``first`` will be in the next cycle.
     gives : ``Out(1)``
         With the word a window of an output pixel is complete.
     renew : ``Out(1)``
@@ -42,6 +44,7 @@ class WindowWalker(wiring.Component):
             "advance": In(1),
             "column": Out(range(width)),
             "first": Out(1),
+            "first_next": Out(1),
             "last": Out(1),
             "gives": Out(1),
             "renew": Out(1),
@@ -70,8 +73,9 @@ class WindowWalker(wiring.Component):
         m.d.comb += self.last.eq(ends[-1])
         m.d.sync += [
             self.column.eq(Mux(new_line, 0, self.column + self.advance)),
-            self.first.eq(new_block | (self.first & ~self.advance)),
+            self.first.eq(self.first_next),
         ]
+        m.d.comb += self.first_next.eq(new_block | (self.first & ~self.advance))
 
         # Pixels that are due by the strides, of which there should be as many as are announced.
         due, given, complete = Signal(), Signal(), Signal()

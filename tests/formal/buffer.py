@@ -23,6 +23,10 @@ class BufferCounts(Properties):
             Assert(dut.i.ready | (held == dut.depth)),
             Assert(~dut.o.valid | (held != 0)),
             Assert(~hidden | dut.o.valid),
+            # What the proof by induction needs to know of the registers inside.
+            Assert(dut.level == dut.count + dut.o.valid),
+            Assert(dut.some == (dut.count != 0)),
+            Assert(dut.free == (dut.count < dut.depth - 1)),
         ]
 
 

@@ -32,7 +32,7 @@ PARAMETERS = {
 
 #: Proofs by induction, each with a fault that refutes it.
 PROOFS = (
-    (Handshakes, StreamBuffer, "buffer.r_en.eq(self.o.ready)", "buffer.r_en.eq(1)"),
+    (Handshakes, StreamBuffer, "pop.eq(some & (~self.o.valid | self.o.ready))", "pop.eq(some)"),
     (Handshakes, ActivationReader, "advance = ~self.requests.valid |", "advance = 1 |"),
     (Handshakes, StreamedMemory, "wiring.connect(m, buffer.o, wiring.flipped(self.o))",
      "m.d.comb += [self.o.valid.eq(buffer.o.valid), buffer.o.ready.eq(1)]"),
@@ -41,7 +41,7 @@ PROOFS = (
     (Handshakes, CoefficientReader, "storage.o.ready.eq(self.o.ready)", "storage.o.ready.eq(1)"),
     (Handshakes, TileWriter, "m.Elif(self.o.valid & self.o.ready)", "m.Elif(self.o.valid)"),
     (Handshakes, WordSender, "(beat == 1) & self.o.ready", "(beat == 1)"),
-    (BufferCounts, StreamBuffer, "self.i.ready.eq(buffer.w_rdy)", "self.i.ready.eq(1)"),
+    (BufferCounts, StreamBuffer, "free & ~(push & (count == inner - 1))", "free"),
     (AxiLiteRules, AxiLitePort, "(~axi.bvalid | axi.bready)", "1"),
     (AxiLiteRules, AxiLitePort, "(~axi.rvalid | axi.rready)", "1"),
     (AxiLiteRules, AxiLitePort, "~axi.arready & ~bus.write &", "~axi.arready &"),
@@ -66,8 +66,8 @@ def test_proved_and_can_fail(request, properties, cls, old, new):
 
 #: Properties that induction does not reach: no run of so many cycles breaks them.
 BOUNDED = (
-    (BufferOrder, StreamBuffer, 12, "buffer.w_data.eq(self.i.payload)",
-     "buffer.w_data.eq(self.i.payload & (buffer.level != 2))"),
+    (BufferOrder, StreamBuffer, 12, "write.data.eq(self.i.payload)",
+     "write.data.eq(self.i.payload & (count != 1))"),
     (AxiLiteEffects, AxiLitePort, 12, "Mux(bus.write, write_address",
      "Mux(bus.read, write_address"),
     (AxiLiteEffects, AxiLitePort, 12, "with m.If(axi.wvalid & axi.wready)",

@@ -130,7 +130,7 @@ def schedule(dut, layers):
             c <= cycle - 2 for c in left) >= 3
 
     for layer in layers:
-        start = max([0, gone_on + 1, *(c + 1 for c in left[-1:])])
+        start = max([gone_on + 2, left[-1] + 2]) if left else 0
         cycles["layers"].append(start)
         live = layer.live.reshape(len(layer.codes), -1)
         for completes, line in zip(layer.completes, live, strict=True):

@@ -96,15 +96,19 @@ class CoefficientBank(wiring.Component):
             self.set_ready.eq(waiting_next != 0),
         ]
 
+        # A write goes far, from registers. It is done before the set can be read.
+        address = Signal(range(2 * self.slots), reset_less=True)
+        written = Signal.like(self.channels.payload, reset_less=True)
+        m.d.sync += [address.eq(bank * self.slots + slot), written.eq(self.channels.payload)]
         for index in range(self.lanes):
+            enable = Signal(name=f"enable{index}")
+            m.d.sync += enable.eq(write & (lane == index))
             m.submodules[f"memory{index}"] = storage = memory.Memory(
                 shape=Coefficients(), depth=2 * self.slots, init=[])
             port = storage.write_port()
             read = storage.read_port()
             m.d.comb += [
-                port.addr.eq(bank * self.slots + slot),
-                port.data.eq(self.channels.payload),
-                port.en.eq(write & (lane == index)),
+                port.addr.eq(address), port.data.eq(written), port.en.eq(enable),
                 read.addr.eq(self.bank[index] * self.slots + self.slot[index]),
                 self.coefficients[index].eq(read.data),
             ]

@@ -52,8 +52,8 @@ class VectorUnit(wiring.Component):
       else in cycle ``t + parts + 3 + max(3, n)``. Here ``n`` is the number of groups that have
       not left: ``live * parts`` of the last tile, and if ``dead`` of its rows are not live, and
       there is a tile before it, ``max(0, dead * (parts + 1 - taps))`` of that.
-    - A table's entry takes two cycles. Words go on in the cycle after the last one's.
-    - A layer is accepted from the second cycle on after the last group of the one before, and
+    - A table's entry takes two cycles. Words go on from the second cycle after the last one's on.
+    - A layer is accepted from the third cycle on after the last group of the one before, and
       after the last word, live or not. Its first word goes on two cycles later or when it has
       come.
 
@@ -117,11 +117,12 @@ class VectorUnit(wiring.Component):
         layer = Signal(Instruction(), reset_less=True)
         busy = Signal()         # A layer has been accepted, and the end of its last word not seen.
         running = Signal()      # Its tables, if any, are filled, and its words may go on.
-        m.d.comb += walker.layer.eq(layer)
+        free, accepted = Signal(init=1), Signal()
+        m.d.comb += [walker.layer.eq(layer), self.layers.ready.eq(free),
+                     accepted.eq(self.layers.valid & free)]
         done = Signal()
-        m.d.sync += [walker.restart.eq(self.layers.valid & self.layers.ready),
-                     done.eq(walker.done)]
-        with m.If(self.layers.valid & self.layers.ready):
+        m.d.sync += [walker.restart.eq(accepted), done.eq(walker.done)]
+        with m.If(accepted):
             m.d.sync += [layer.eq(self.layers.payload), busy.eq(1)]
         with m.Elif(done):
             m.d.sync += busy.eq(0)
@@ -134,7 +135,7 @@ class VectorUnit(wiring.Component):
             begun.eq(walker.group & walker.first), left.eq(self.sums.valid & self.sums.ready),
             occupied.eq(occupied + begun - left), room.eq(occupied <= self.depth - 3),
         ]
-        m.d.comb += self.layers.ready.eq(~busy & (occupied == 0))
+        m.d.sync += free.eq(~accepted & ~busy & (occupied == 0))
 
         # A word waits in a register of its own, from which its groups go one by one. The first
         # tap's go only if there is room for their sums.
@@ -235,7 +236,7 @@ class VectorUnit(wiring.Component):
             ]
 
     def _tables(self, m, lanes):
-        """Fill the tables of a layer that has any; return in which cycle they are full.
+        """Fill the tables of a layer that has any; return the cycle in which that is done.
 
         An entry's even half is written in a first cycle, its odd one in a second.
         """
@@ -247,15 +248,21 @@ class VectorUnit(wiring.Component):
             filled.eq(write & odd & (index == TABLE_ENTRIES - 1)),
             self.loaded.eq(~filling),
         ]
+        # To all lanes from registers.
+        enable = Signal()
+        address = Signal.like(lanes[0].table_address, reset_less=True)
+        entry = Signal.like(lanes[0].table_data, reset_less=True)
+        m.d.sync += [enable.eq(write), address.eq(Cat(index, odd)),
+                     entry.eq(Mux(odd, self.tables.p.odd, self.tables.p.even))]
         for lane in lanes:
-            m.d.comb += [
-                lane.table_en.eq(write), lane.table_address.eq(Cat(index, odd)),
-                lane.table_data.eq(Mux(odd, self.tables.p.odd, self.tables.p.even)),
-            ]
+            m.d.comb += [lane.table_en.eq(enable), lane.table_address.eq(address),
+                         lane.table_data.eq(entry)]
         with m.If(self.layers.valid & self.layers.ready & self.layers.p.table):
             m.d.sync += filling.eq(1)
         with m.Elif(filled):
             m.d.sync += filling.eq(0)
         with m.If(write):
             m.d.sync += [odd.eq(~odd), index.eq(index + odd)]
-        return filled
+        written = Signal()
+        m.d.sync += written.eq(filled)
+        return written

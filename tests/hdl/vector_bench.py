@@ -121,7 +121,7 @@ def schedule(dut, layers):
         entries = range(start + 2, start + 2 + 2 * len(layer.entries), 2)
         cycles["layers"].append(start)
         cycles["tables"] += entries
-        go = max([start + 2, *(entry + 1 for entry in entries)])
+        go = max([start + 2, *(entry + 2 for entry in entries)])
         finished, reading = [], set()
         taps = layer.codes.shape[2]
         for (_, _, tap, _), live in np.ndenumerate(layer.word_lives):
@@ -139,7 +139,7 @@ def schedule(dut, layers):
             while leave in reading:
                 leave += 1
             cycles["sums"].append(leave + 1)
-        start = max(taken, leave + 1) + 2
+        start = max(taken, leave + 1) + 3
     return cycles
 
 

@@ -26,6 +26,9 @@ class BlockMemory(wiring.Component):
         Words.
     family : :class:`str`
         One of :data:`hdl.vendor.FAMILIES`.
+    registered : :class:`bool`
+        Whether a register comes first, since addresses and data may have far to go to many block
+        RAMs. Then ``read_en`` has to be high always.
 
     Members
     -------
@@ -35,17 +38,20 @@ class BlockMemory(wiring.Component):
         Both registers take something new. While it is low nothing moves on.
     read_address : ``In``
     read_data : ``Out(width)``
-        Word of the address of :attr:`LATENCY` cycles ago, counting those of ``read_en``.
+        Word of the address of :attr:`latency` cycles ago, counting those of ``read_en``.
     """
 
+    #: Without the register in front.
     LATENCY = 2
 
-    def __init__(self, *, width, depth, family="portable"):
+    def __init__(self, *, width, depth, family="portable", registered=False):
         check_range("Width", width, 1, 1024)
         check_range("Depth", depth, 2, 65536)
         self.width = width
         self.depth = depth
         self.family = family
+        self.registered = registered
+        self.latency = self.LATENCY + registered
         super().__init__({
             "write_en": In(1),
             "write_address": In(range(depth)),
@@ -138,22 +144,15 @@ class StreamedMemory(wiring.Component):
         m.d.sync += [left.eq(self.o.valid & self.o.ready), room.eq(room + left - taken)]
         m.d.comb += self.i.ready.eq(room != 0)
 
-        # Addresses and data have far to go, to many block RAMs, so a register is on their way.
         part_width = self.width // self.parts
-        address = Signal.like(self.i.p.address, reset_less=True)
-        write_en = Signal.like(self.write_en)
-        write_address = Signal.like(self.write_address, reset_less=True)
-        write_data = Signal.like(self.write_data, reset_less=True)
-        m.d.sync += [address.eq(self.i.p.address), write_en.eq(self.write_en),
-                     write_address.eq(self.write_address), write_data.eq(self.write_data)]
         for part in range(self.parts):
             m.submodules[f"part{part}"] = storage = BlockMemory(
-                width=part_width, depth=self.depth, family=self.family)
+                width=part_width, depth=self.depth, family=self.family, registered=True)
             m.d.comb += [
-                storage.write_en.eq(write_en[part]),
-                storage.write_address.eq(write_address),
-                storage.write_data.eq(write_data.word_select(part, part_width)),
-                storage.read_en.eq(1), storage.read_address.eq(address),
+                storage.write_en.eq(self.write_en[part]),
+                storage.write_address.eq(self.write_address),
+                storage.write_data.eq(self.write_data.word_select(part, part_width)),
+                storage.read_en.eq(1), storage.read_address.eq(self.i.p.address),
                 buffer.i.p.word.word_select(part, part_width).eq(storage.read_data),
             ]
 

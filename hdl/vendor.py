@@ -26,6 +26,8 @@ _BLOCKS = Path(__file__).with_name("vendor.v")
 _ECP5_WIDTH = 18        # Bits of a factor of its DSP block.
 #: Words of a block RAM of ECP5, and how many bits each then has.
 _ECP5_RAM = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}
+#: Block RAMs of ECP5 that take their addresses from the same registers.
+_ECP5_SHARING = 24
 
 
 class VERILOG:
@@ -140,34 +142,23 @@ def block_memory(m, platform, family, ports):
     """Make the memory that :class:`hdl.blockmemory.BlockMemory` describes, between its ``ports``.
 
     On ECP5 the second register is the block RAM's own, which synthesis would not use, and the
-    memory is as deep as block RAMs can be, so that few of them share a bit of the output.
-    Elsewhere synthesis finds the block RAM, and needs no logic for a word that is read while it is
-    written.
+    memory is as deep as block RAMs can be, so that few of them share a bit of the output; but many
+    share an address, and some of them each have registers of their own for that. Elsewhere
+    synthesis finds the block RAM, and needs no logic for a word that is read while it is written.
     """
     if platform is None or family != "ecp5":
-        m.submodules.storage = storage = memory.Memory(
-            shape=ports.width, depth=ports.depth, init=[],
-            attrs={"ram_style": "block", "no_rw_check": 1})
-        write, read = storage.write_port(), storage.read_port()
-        second = Signal(ports.width, reset_less=True)
-        m.d.comb += [
-            write.addr.eq(ports.write_address), write.data.eq(ports.write_data),
-            write.en.eq(ports.write_en), read.addr.eq(ports.read_address),
-            read.en.eq(ports.read_en), ports.read_data.eq(second),
-        ]
-        with m.If(ports.read_en):
-            m.d.sync += second.eq(read.data)
+        _inferred_memory(m, ports)
         return
 
     banks = ecp5_banks(ports.depth)
-    words = Array(_ecp5_bank(m, ports, index, *bank) for index, bank in enumerate(banks))
+    words = Array(_ecp5_bank(m, platform, ports, index, *bank) for index, bank in enumerate(banks))
     chosen = _bank_of(ports.read_address, banks)
     if len(banks) > 1:
-        first, second = (Signal(range(len(banks)), name=f"bank{stage}", reset_less=True)
-                         for stage in (1, 2))
-        with m.If(ports.read_en):
-            m.d.sync += [first.eq(chosen), second.eq(first)]
-        chosen = second
+        for stage in range(ports.latency):
+            following = Signal(range(len(banks)), name=f"bank{stage}", reset_less=True)
+            with m.If(ports.read_en):
+                m.d.sync += following.eq(chosen)
+            chosen = following
     m.d.comb += ports.read_data.eq(words[chosen])
 
 
@@ -223,21 +214,51 @@ def _ecp5_sum(m, a, a_on, b, b_on, *, name, shape, carry, b_off):
     return total
 
 
-def _ecp5_bank(m, ports, index, start, words):
+def _inferred_memory(m, ports):
+    m.submodules.storage = storage = memory.Memory(
+        shape=ports.width, depth=ports.depth, init=[],
+        attrs={"ram_style": "block", "no_rw_check": 1})
+    write, read = storage.write_port(), storage.read_port()
+    inputs = [(write.addr, ports.write_address), (write.data, ports.write_data),
+              (write.en, ports.write_en), (read.addr, ports.read_address)]
+    if ports.registered:
+        inputs = [(to, _registered(m, f"registered{index}", value))
+                  for index, (to, value) in enumerate(inputs)]
+    m.d.comb += [to.eq(value) for to, value in inputs]
+    second = Signal(ports.width, reset_less=True)
+    m.d.comb += [read.en.eq(ports.read_en), ports.read_data.eq(second)]
+    with m.If(ports.read_en):
+        m.d.sync += second.eq(read.data)
+
+
+def _ecp5_bank(m, platform, ports, index, start, words):
     """Add a bank of block RAMs; return the word that it gives."""
     bits = (words - 1).bit_length()
     here = ports.write_en
     if ports.depth > words:
         here = here & (ports.write_address[bits:] == start >> bits)
-    given = Signal(ports.width, name=f"given{index}")
-    m.submodules[f"bank{index}"] = Instance(
-        "celosia_ecp5_bank", p_WIDTH=ports.width, p_SLICE=_ECP5_RAM[words], p_ADDRESS=bits,
-        i_clk=ClockSignal(), i_write_en=_resized(m, f"write_en{index}", here, 1),
-        i_write_address=_resized(m, f"write_address{index}", ports.write_address, bits),
-        i_write_data=ports.write_data, i_read_en=ports.read_en,
-        i_read_address=_resized(m, f"read_address{index}", ports.read_address, bits),
-        o_read_data=given)
-    return given
+    parts = []
+    most = _ECP5_SHARING * _ECP5_RAM[words]
+    for part, low in enumerate(range(0, ports.width, most)):
+        width = min(most, ports.width - low)
+        name = f"bank{index}_{part}"
+        inputs = {
+            "write_en": _resized(m, f"{name}_write_en", here, 1),
+            "write_address": _resized(m, f"{name}_write_address", ports.write_address, bits),
+            "write_data": ports.write_data[low:low + width],
+            "read_address": _resized(m, f"{name}_read_address", ports.read_address, bits),
+        }
+        if ports.registered:
+            inputs = {port: registered_copies(m, platform, "ecp5", value, 1,
+                                              name=f"{name}_{port}_copy")[0]
+                      for port, value in inputs.items()}
+        given = Signal(width, name=f"{name}_given")
+        m.submodules[name] = Instance(
+            "celosia_ecp5_bank", p_WIDTH=width, p_SLICE=_ECP5_RAM[words], p_ADDRESS=bits,
+            i_clk=ClockSignal(), i_read_en=ports.read_en, o_read_data=given,
+            **{f"i_{port}": value for port, value in inputs.items()})
+        parts.append(given)
+    return Cat(parts)
 
 
 def _bank_of(address, banks):

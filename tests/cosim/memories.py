@@ -8,8 +8,10 @@ from hdl.blockmemory import BlockMemory
 __all__ = ["SHAPES", "Memories"]
 
 
-#: Width and depth: block RAMs of every width, and banks of several.
-SHAPES = ((70, 500), (40, 1100), (19, 2560), (6, 4700), (5, 8192), (2, 16500))
+#: Width, depth, and whether a register comes first: block RAMs of every width, banks of several,
+#: and more of them than share a register.
+SHAPES = ((70, 500, False), (40, 1100, True), (19, 2560, False), (6, 4700, True), (5, 8192, False),
+          (26, 16500, True))
 
 
 class Memories(wiring.Component):
@@ -17,8 +19,9 @@ class Memories(wiring.Component):
     begin with ``m{n}_``."""
 
     def __init__(self, *, family):
-        self.memories = [BlockMemory(width=width, depth=depth, family=family)
-                         for width, depth in SHAPES]
+        self.memories = [
+            BlockMemory(width=width, depth=depth, registered=registered, family=family)
+            for width, depth, registered in SHAPES]
         super().__init__({f"m{index}_{name}": member
                           for index, memory in enumerate(self.memories)
                           for name, member in memory.signature.members.items()})

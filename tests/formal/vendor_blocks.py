@@ -180,5 +180,22 @@ module DP16KD({_pins("DIA", 18)}, {_pins("ADA", 14)}, CEA, OCEA, CLKA, WEA, RSTA
 endmodule
 """
 
-#: Verilog of the cells of each family that Yosys has no description of.
-MODELS = {"ecp5": _MULT18X18D + _DP16KD, "ice40": ""}
+#: ECP5's flip-flop, always enabled, after Yosys's description of it, which not every simulator
+#: reads.
+_TRELLIS_FF = """
+module TRELLIS_FF(CLK, LSR, CE, DI, Q);
+    parameter GSR = "ENABLED";
+    parameter CEMUX = "CE";
+    parameter CLKMUX = "CLK";
+    parameter REGSET = "RESET";
+    input CLK, LSR, CE, DI;
+    output reg Q = REGSET == "SET";
+    always @(posedge CLK) Q <= LSR ? REGSET == "SET" : DI;
+    generate
+        if (GSR != "DISABLED" || CEMUX != "1" || CLKMUX != "CLK") not_described_here other_modes();
+    endgenerate
+endmodule
+"""
+
+#: Verilog of cells of each family that not every tool has a description of.
+MODELS = {"ecp5": _MULT18X18D + _DP16KD + _TRELLIS_FF, "ice40": ""}

@@ -250,7 +250,8 @@ class Engine(wiring.Component):
             sequencer.start_frames.eq(Mux(receiver.start, receiver.frames, self.start_frames)),
         ]
 
-    def _status(self, m, *, resetting, receiver, sequencer, reader, memory, weights, coefficients, **units):
+    def _status(self, m, *, resetting, receiver, sequencer, reader, memory, weights, coefficients,
+                **units):
         """Keep the first reason to stop; it halts the sequencer."""
         config = self.config
         request = reader.requests

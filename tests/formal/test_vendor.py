@@ -6,7 +6,7 @@ from amaranth.hdl import signed, unsigned
 
 from hdl.vendor import PRODUCT_LATENCY
 from tests.formal.equivalence import equal
-from tests.formal.vendor_blocks import Accumulator, Product, Products, Sum
+from tests.formal.vendor_blocks import Accumulator, Copies, Product, Products, Sum
 
 CELLS = pytest.mark.parametrize("cells", [False, True])
 
@@ -49,3 +49,10 @@ def test_accumulator(width, cells):
 def test_products(count, a, b, cells):
     assert equal(lambda: Products(family="ice40", count=count, a=a, b=b), "ice40",
                  f"products-{count}-{a}-{b}-{cells}", cells=cells, latency=PRODUCT_LATENCY)
+
+
+@CELLS
+@pytest.mark.parametrize("a", [unsigned(1), signed(5)], ids=str)
+def test_copies(a, cells):
+    assert equal(lambda: Copies(family="ecp5", count=3, a=a), "ecp5", f"copies-{a}-{cells}",
+                 cells=cells, latency=1)

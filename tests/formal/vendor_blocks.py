@@ -7,11 +7,12 @@ from amaranth.lib.wiring import In, Out
 from hdl.vendor import (
     accumulator_sum,
     conditional_sum,
+    registered_copies,
     registered_product,
     registered_products,
 )
 
-__all__ = ["MODELS", "Accumulator", "Product", "Products", "Sum"]
+__all__ = ["MODELS", "Accumulator", "Copies", "Product", "Products", "Sum"]
 
 
 class Product(wiring.Component):
@@ -58,6 +59,20 @@ class Accumulator(wiring.Component):
         m = Module()
         m.d.comb += self.s.eq(accumulator_sum(
             m, platform, self.family, self.total, self.addend, self.first, name="sum"))
+        return m
+
+
+class Copies(wiring.Component):
+    """Registers of a number of shape ``a``."""
+
+    def __init__(self, *, family, count, a):
+        self.family = family
+        super().__init__({"a": In(a), "q": Out(a).array(count)})
+
+    def elaborate(self, platform):
+        m = Module()
+        copies = registered_copies(m, platform, self.family, self.a, len(self.q), name="copy")
+        m.d.comb += [q.eq(copy) for q, copy in zip(self.q, copies, strict=True)]
         return m
 
 

@@ -80,7 +80,7 @@ def plan(config, places):
     """
     lines = [list(line) for _, line in groupby(places, key=lambda site: site.y)]
     rows = config.rows - config.lut_rows
-    longest = min(map(len, lines)) // config.columns
+    longest = min(map(len, lines), default=0) // config.columns
     lane_blocks = ("high", "both") if config.lane_interval == 1 else ()
     spare = -(-len(lane_blocks) * config.lanes // config.columns)
     heights, pitch = _heights(rows, spare, longest, len(lines))

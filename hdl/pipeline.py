@@ -242,10 +242,11 @@ class ConvPipeline(wiring.Component):
                          in zip(takes, self.sums, strict=True)).any()),
             drain.swap.eq(renew),
         ]
-        # A lane is busy for an interval.
-        wait = Signal(range(max(2, self.config.lane_interval)))
-        wait_next = Mux(take, self.config.lane_interval - 1, wait - (wait != 0))
-        m.d.sync += [wait.eq(wait_next), free.eq(wait_next == 0)]
+        if self.config.lane_interval > 1:
+            # A lane is busy for an interval.
+            wait = Signal(range(self.config.lane_interval))
+            wait_next = Mux(take, self.config.lane_interval - 1, wait - (wait != 0))
+            m.d.sync += [wait.eq(wait_next), free.eq(wait_next == 0)]
         with m.If(take):
             m.d.sync += [token.valid.eq(1), token.token.slot.eq(chosen.slot),
                          token.token.bank.eq(drain.token.bank ^ renew)]

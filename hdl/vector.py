@@ -149,8 +149,10 @@ class VectorUnit(wiring.Component):
             self.words.ready.eq(~waiting | walker.word),
         ]
         with m.If(self.words.ready):
-            m.d.sync += [part.eq(0), waiting.eq(self.words.valid), live.eq(self.words.p.live),
+            m.d.sync += [waiting.eq(self.words.valid), live.eq(self.words.p.live),
                          codes.eq(self.words.p.codes)]
+            if self.parts > 1:
+                m.d.sync += part.eq(0)
         if self.parts > 1:
             with m.Elif(go):
                 m.d.sync += [part.eq(part + 1),
@@ -230,10 +232,9 @@ class VectorUnit(wiring.Component):
             self.sums.p.slot.eq(slot), self.sums.p.renew.eq(renew),
         ]
         with m.If(give):
-            m.d.sync += [
-                part.eq(Mux(part == self.parts - 1, 0, part + 1)),
-                slot.eq(part), renew.eq(read.data),
-            ]
+            m.d.sync += [slot.eq(part), renew.eq(read.data)]
+            if self.parts > 1:
+                m.d.sync += part.eq(Mux(part == self.parts - 1, 0, part + 1))
 
     def _tables(self, m, lanes):
         """Fill the tables of a layer that has any; return the cycle in which that is done.

@@ -205,8 +205,9 @@ class WindowUnit(wiring.Component):
             *(self.sums.p.sums[lane].eq(group[lane]) for lane in range(self.lanes)),
             buffer.o.ready.eq(self.sums.ready & last),
         ]
-        with m.If(self.sums.valid & self.sums.ready):
-            m.d.sync += slot.eq(Mux(last, 0, slot + 1))
+        if self.groups > 1:
+            with m.If(self.sums.valid & self.sums.ready):
+                m.d.sync += slot.eq(Mux(last, 0, slot + 1))
         # A pixel is counted one cycle late, and the count is looked at one cycle late.
         left = Signal(range(self.DEPTH + 1), init=self.DEPTH)
         m.d.sync += left.eq(left + (buffer.o.valid & buffer.o.ready) - gives[0])

@@ -1,5 +1,6 @@
 """What goes where, and in which order, before any of it is made."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any
 from compiler.allocate import allocate, live_words, room
 from compiler.estimate import frame_beats, instruction_cycles
 from compiler.fold import Fold, folds_of
-from compiler.geometry import check_fields
+from compiler.geometry import address, check_fields
 from compiler.layout import Region
 from compiler.lower_conv import conv_jobs
 from compiler.lower_depthwise import DepthwiseJob, suits_window
@@ -61,6 +62,8 @@ class Plan:
         First word of each buffer; None if they do not fit.
     receive_step : int
         First step from which on nothing but the next frame uses the frame's region.
+    unlimited : bool
+        As for :func:`plan_network`.
     """
 
     config: Configuration
@@ -71,11 +74,17 @@ class Plan:
     lifetimes: Lifetimes
     bases: dict[str, int] | None
     receive_step: int
+    unlimited: bool
 
     @property
     def network(self):
         """With folds and copies."""
         return self.placed.network
+
+    @property
+    def layer_of(self):
+        """For each instruction that makes results the index of its node in ``network``."""
+        return tuple(index for index, _ in self.jobs)
 
     def regions(self):
         """The :class:`Region` of every tensor by name."""
@@ -83,10 +92,11 @@ class Plan:
         bases = self.bases or dict.fromkeys(shapes, 0)
         for name, view in placed.views.items():
             regions[name] = Region(
-                base=bases[view.buffer] + view.offset, shape=shapes[name], frames=self.batch,
-                layout=placed.layouts[name], step=placed.step(name))
+                base=address(bases[view.buffer] + view.offset), shape=shapes[name],
+                frames=self.batch, layout=placed.layouts[name], step=placed.step(name))
         return regions
 
+    @cached_property
     def instructions(self):
         """Fields of all instructions.
 
@@ -102,8 +112,9 @@ class Plan:
         for index, job in self.jobs:
             node = nodes[index]
             fields = job.fields([regions[name] for name in node.inputs], regions[node.output])
-            fields |= {"weight_base": weight_base if job.weight_count else 0,
-                       "coefficient_base": coefficient_base, "wait_input": int(not layers)}
+            fields |= {"weight_base": address(weight_base) if job.weight_count else 0,
+                       "coefficient_base": address(coefficient_base),
+                       "wait_input": int(not layers)}
             check_fields(f"Layer {node.layer.name}", fields)
             layers.append(fields)
             weight_base += job.weight_count
@@ -143,7 +154,7 @@ class Plan:
 
     def fits(self):
         """Whether all memories are large enough."""
-        return self.bases is not None and not self.excess()
+        return self.bases is not None and (self.unlimited or not self.excess())
 
     def excess(self):
         """Names of the memories that are too small, the one that lacks most first."""
@@ -154,7 +165,7 @@ class Plan:
 
     def period(self):
         """Roughly the cycles from one frame to the next, and the beats of a frame."""
-        instructions = self.instructions()[1:]
+        instructions = self.instructions[1:]
         cycles = [instruction_cycles(fields, self.config) for fields in instructions]
         place = next(index for index, fields in enumerate(instructions)
                      if fields["opcode"] == Opcode.RECEIVE)
@@ -162,8 +173,18 @@ class Plan:
         return sum(cycles) + max(0, beats - sum(cycles[place:])), beats
 
 
-def plan_network(network: Network, config, batch):
+def plan_network(network: Network, config, batch, *, unlimited=False):
     """Return the :class:`Plan` that takes the fewest cycles from frame to frame.
+
+    Parameters
+    ----------
+    network : golden.network.Network
+    config : Configuration
+    batch : int
+        Frames at a time.
+    unlimited : bool
+        Take all memories for as large as need be. Addresses in the instructions are then modulo
+        what their fields hold: good to tell cycles, not to be run.
 
     Raises
     ------
@@ -172,7 +193,7 @@ def plan_network(network: Network, config, batch):
         :class:`ShortageError`), or an instruction cannot hold what a layer needs.
     """
     network = pruned(network)
-    plans, error = _plans(network, config, batch)
+    plans, error = _plans(network, config, batch, unlimited=unlimited)
     fitting = [plan for plan in plans if plan.fits()]
     if fitting:
         return min(fitting, key=Plan.period)
@@ -184,7 +205,7 @@ def plan_network(network: Network, config, batch):
                         {name: words for name, (words, _) in least.demands.items()})
 
 
-def _plans(network, config, batch):
+def _plans(network, config, batch, *, unlimited=False):
     """Plans with which to compute a network, whether they fit or not; and why another one will
     not do."""
     plans, error = [], None
@@ -193,9 +214,10 @@ def _plans(network, config, batch):
         folds = [fold for fold in folds_of(ordered, config, batch) if fold is not None]
         for fold in (*folds, None):
             try:
-                plan = _plan(ordered if fold is None else fold.apply(ordered), fold, config, batch)
+                plan = _plan(ordered if fold is None else fold.apply(ordered), fold, config, batch,
+                             unlimited)
                 if plan.fits():
-                    plan.instructions()
+                    plan.period()       # Raises if its instructions cannot hold it.
             except ValueError as reason:
                 error = reason
             else:
@@ -206,7 +228,7 @@ def _plans(network, config, batch):
     return plans, error
 
 
-def _plan(network, fold, config, batch):
+def _plan(network, fold, config, batch, unlimited):
     def choose(layer, in_shape, out_shape):
         if not isinstance(layer, ConvLayer):
             return Opcode.VECTOR
@@ -226,17 +248,17 @@ def _plan(network, fold, config, batch):
     sizes = {name: batch * placed.layouts[name].words * height * width
              for name, (_, height, width) in network.shapes().items()}
     lifetimes = Lifetimes.of(network, sizes, placed.views)
-    bases, step = _places(lifetimes, config)
+    bases, step = _places(lifetimes, sys.maxsize if unlimited else config.activation_words)
     return Plan(config=config, batch=batch, fold=fold, placed=placed, jobs=jobs,
-                lifetimes=lifetimes, bases=bases, receive_step=step)
+                lifetimes=lifetimes, bases=bases, receive_step=step, unlimited=unlimited)
 
 
-def _places(lifetimes, config):
-    """Places of all buffers with which the next frame can come as early as possible, and the
-    step from which on it can."""
+def _places(lifetimes, words):
+    """Places of all buffers in so many words, and the earliest step from which on the next frame
+    can come."""
     read = lifetimes.frame.spans[0][1]
     for step in range(read + 1, lifetimes.last + 2):
-        bases = allocate(lifetimes.with_frame_from(step), config.activation_words)
+        bases = allocate(lifetimes.with_frame_from(step), words)
         if bases is not None:
             return bases, step
     return None, lifetimes.last + 1

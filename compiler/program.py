@@ -134,6 +134,6 @@ def compile_network(network, config, *, batch=1):
     jobs = [job for _, job in plan.jobs]
     return Program(
         config=config, network=plan.network, fold=plan.fold, batch=batch, regions=plan.regions(),
-        instructions=plan.instructions(), layer_of=tuple(index for index, _ in plan.jobs),
+        instructions=plan.instructions, layer_of=plan.layer_of,
         weights=np.concatenate([job.weights() for job in jobs]),
         coefficients=tuple(record for job in jobs for record in job.coefficients()))

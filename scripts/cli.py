@@ -14,6 +14,7 @@ COMMANDS = {
     "fetch": ("scripts.fetch", "Fetch MLPerf Tiny's four int8 networks."),
     "check": ("scripts.check", "Say what of a model maps to the engine, what does not, and what to "
                                "do about it."),
+    "estimate": ("scripts.estimate", "Predict the cycles of a network, and say where they go."),
     "compile": ("scripts.compile",
                 "Compile a model to Verilog, program, weights and manifest."),
     "run": ("scripts.run", "Run a model on frames in an .npy file."),

@@ -7,7 +7,7 @@ from golden.elementwise import ElementwiseLayer
 from golden.layer import ConvLayer
 from golden.pool import PoolLayer
 from hdl.isa import Opcode
-from sim.cycles import layer_cycles
+from sim.cycles import Cycles, layer_cycles
 
 __all__ = ["COMPUTING", "MEMORIES", "LayerFigures", "layer_figures", "macs_of", "needs",
            "operation", "utilisation"]
@@ -33,7 +33,7 @@ class LayerFigures:
         Multiplications for a frame, those with padding included.
     instructions : tuple of int
         Which of the instructions that make results compute it.
-    predicted_cycles : int
+    cycles : sim.cycles.Cycles
         Of the cycle model, for a batch.
     """
 
@@ -41,7 +41,12 @@ class LayerFigures:
     op: str
     macs: int
     instructions: tuple[int, ...]
-    predicted_cycles: int
+    cycles: Cycles
+
+    @property
+    def predicted_cycles(self):
+        """All cycles, for a batch."""
+        return self.cycles.total
 
 
 def operation(layer):
@@ -72,7 +77,7 @@ def layer_figures(network, program):
     ----------
     network : golden.network.Network
         As the model has it: its layers are what multiplications are counted of.
-    program : compiler.program.Program
+    program : compiler.program.Program or compiler.plan.Plan
     """
     macs = macs_of(network)
     computing = [fields for fields in program.instructions if fields["opcode"] in COMPUTING]
@@ -81,8 +86,10 @@ def layer_figures(network, program):
     for index, node in enumerate(program.network.nodes):
         chosen = tuple(number for number, layer in enumerate(program.layer_of) if layer == index)
         count = macs.get(node.layer.name, 0)
-        cycles = sum(layer_cycles(computing[number], program.config, count).total
-                     for number in chosen)
+        # Multiplications are counted once, of however many instructions.
+        cycles = sum((layer_cycles(computing[number], program.config,
+                                   count * program.batch if number == chosen[0] else 0)
+                      for number in chosen), Cycles())
         rows.append(LayerFigures(node.layer.name, operation(node.layer), count, chosen, cycles))
     return rows
 

@@ -1,6 +1,7 @@
 """Cycle model: how long the engine takes for a layer, and where the cycles go."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 
 from hdl.array import array_latency
 from hdl.isa import Opcode
@@ -39,13 +40,17 @@ class Cycles:
         result written.
     """
 
-    compute: float
-    channels: float
-    pixels: float
-    memory: float
-    lanes: int
-    coefficients: int
-    fill: int
+    compute: float = 0
+    channels: float = 0
+    pixels: float = 0
+    memory: float = 0
+    lanes: int = 0
+    coefficients: int = 0
+    fill: int = 0
+
+    def __add__(self, other):
+        """Of one layer and then another."""
+        return Cycles(*map(add, astuple(self), astuple(other)))
 
     @property
     def total(self):

@@ -1,0 +1,1 @@
+"""Shapes of known networks, as :mod:`scripts.shapes` reads them."""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from compiler.plan import plan_network
+from compiler.plan import ShortageError, plan_network
 from compiler.rewrites import simplified
 from golden.layer import ConvLayer
 from golden.pool import PoolLayer
-from scripts.console import columns, output, printable
+from scripts.console import Refused, columns, output, printable
 from scripts.figures import layer_figures, utilisation
 from scripts.files import check_writable, write_whole
 from scripts.models import load_model
@@ -64,9 +64,8 @@ def estimate(network, config, memories, batch, report):
     with writing():
         check_writable(report)
     name, net = _network(network)
-    with refusing():
-        plan = plan_network(simplified(net), config, batch, unlimited=memories == "unlimited")
-        layers = [layer for layer in layer_figures(net, plan) if layer.instructions]
+    plan = _plan(net, config, batch, unlimited=memories == "unlimited")
+    layers = [layer for layer in layer_figures(net, plan) if layer.instructions]
     total = sum((layer.cycles for layer in layers), Cycles())
     if report:
         with writing():
@@ -105,6 +104,15 @@ def _geometry(network, plan):
                     str(step) for step in dict.fromkeys(layer.stride))
             words[layer.name] = "×".join(map(str, shapes[node.output])), kernel
     return words
+
+
+def _plan(network, config, batch, *, unlimited):
+    """The :class:`compiler.plan.Plan` of a network, as it would be compiled."""
+    with refusing():
+        try:
+            return plan_network(simplified(network), config, batch, unlimited=unlimited)
+        except ShortageError as error:
+            raise Refused(f"{error}; --memories unlimited leaves that aside") from None
 
 
 def _table(layers, geometry, total, config, batch):

@@ -87,9 +87,31 @@ def test_equals_the_compiled_network(estimated, shapes, name):
             for each in report["layers"]] == expected
 
 
-def test_what_does_not_fit_is_refused(refused):
+def test_what_does_not_fit_is_refused_with_a_way_out(refused, celosia):
     line = refused("estimate", "resnet18")
     assert line.startswith("The network needs 730496 weight_words ")
+    assert line.endswith("; --memories unlimited leaves that aside")
+    assert celosia("estimate", "resnet18", "--memories", "unlimited").exit_code == 0
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["nothing.json"], "nothing.json: No such file or directory"),
+    (["resnet18", "--config", "huge"], "No configuration or file named 'huge'; "),
+    (["resnet18", "--batch", "0"], "Invalid value for '--batch': 0 is not in the range 1<=x<=256"),
+    (["resnet18", "--memories", "unlimited", "--report", "."], ".: Is a directory"),
+])
+def test_bad_input_is_one_line(refused, arguments, message):
+    assert refused("estimate", *arguments).startswith(message)
+
+
+def test_summary_of_convolutions_alone(celosia, estimated):
+    """What pooling takes is in the first figure, and not in the second."""
+    layers = estimated("image_classification")["layers"]
+    cycles = sum(each["predicted_cycles"] for each in layers if each["macs"])
+    assert cycles < sum(each["predicted_cycles"] for each in layers)
+    share = MACS["image_classification"] / (cycles * 8 * 16)
+    last = celosia("estimate", "image_classification").stdout.splitlines()[-1]
+    assert last == f"{cycles:,} and {share:.1%} without the layers that multiply nothing"
 
 
 LAYER = {"name": "a", "op": "conv", "channels": 2, "kernel": [3, 3]}

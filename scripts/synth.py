@@ -13,7 +13,7 @@ from scripts.generate import TOP, verilog_of
 from scripts.netlist import pin, trim
 from scripts.report import ceiling, cells, critical_path, fmax, shortage, summary, totals
 
-__all__ = ["PARTS", "synthesise"]
+__all__ = ["PARTS", "map_cells", "synthesise"]
 
 
 #: What can be synthesised of a configuration: the engine with its AXI ports, or its core alone,
@@ -64,7 +64,7 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None)
         verilog = verilog_of(wrapper or component)
         (directory / "design.v").write_text(verilog, encoding="utf-8")
     with running(f"Synthesising {config.name} with Yosys"):
-        _map(device, config, directory, toolchain)
+        map_cells(device, config, directory, toolchain)
     pinned = _prepare(device, config, directory, toolchain)
     asked = max(device.ask, target or 0)
     with running(f"Placing and routing {config.name} with {device.router} for {device.name}",
@@ -91,12 +91,14 @@ def _log(directory, seed):
     return directory / f"nextpnr-{seed}.log"
 
 
-def _map(device, config, directory, toolchain):
-    """Map ``design.v`` to the device's cells: ``netlist.json``."""
+def map_cells(device, config, directory, toolchain):
+    """Map ``design.v`` in ``directory`` to the device's cells: ``netlist.json``."""
     # Whole nets and their single bits may end up with one name in ABC9, which Yosys then cannot
     # read back (its issue 4349); nets of one bit cannot.
     synthesis = f"{device.synthesis} -top {TOP}"
-    if device.family == "ice40" and config.multiplier != "lut":
+    # Where the design has DSP blocks of its own, Yosys (0.69) would take them for products of its
+    # finding, and clear their modes and registers.
+    if device.family == "ice40" and config.multiplier == "portable":
         synthesis += " -dsp"
     script = (f"read_verilog design.v; {synthesis} -run :map_luts; splitnets; "
               f"{synthesis} -run map_luts: -json netlist.json")

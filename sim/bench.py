@@ -14,7 +14,7 @@ from sim.cosim import CACHE, SimulationError, locked, tool_environment
 __all__ = ["run_bench"]
 
 
-def run_bench(component, bench, directory, *, test=None, cells=None):
+def run_bench(component, bench, directory, *, test=None, cells=None, netlist=None):
     """Run the tests of module ``bench`` on ``component``; return how many passed.
 
     Building takes some seconds and is done once for the same Verilog.
@@ -32,13 +32,17 @@ def run_bench(component, bench, directory, *, test=None, cells=None):
     cells : str, optional
         Verilog of a device's cells, for the vendor blocks to be made of them; by default they are
         what simulators take in their place.
+    netlist : str, optional
+        Verilog of a module ``top`` with the ports of ``component``, to run in its place. It is
+        compiled quickly rather than to run quickly.
 
     Raises
     ------
     SimulationError
         If a test fails, or none is found.
     """
-    verilog = emit(component) + (cells or "")
+    verilog = emit(component) + (cells or "") if netlist is None else netlist
+    optimised = ["-O3", "-CFLAGS", "-O2" if netlist is None else "-O0"]
     build_dir = CACHE / hashlib.sha256(verilog.encode()).hexdigest()[:16]
     build_dir.mkdir(parents=True, exist_ok=True)
     runner = get_runner("verilator")
@@ -53,7 +57,7 @@ def run_bench(component, bench, directory, *, test=None, cells=None):
             runner.build(sources=[control, source], hdl_toplevel="top", build_dir=build_dir,
                          always=True, timescale=("1ns", "1ps"), log_file=build_dir / "build.log",
                          build_args=["--no-public-flat-rw", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE",
-                                     "-O3", "-CFLAGS", "-O2"],
+                                     *optimised],
                          defines={"SYNTHESIS": 1} if cells else {})
             (build_dir / "built").touch()
     results, log = Path(directory, "results.xml"), Path(directory, "bench.log")

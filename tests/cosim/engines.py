@@ -5,7 +5,7 @@ from functools import cache
 from hdl.config import Configuration
 from sim.engine import EngineSimulation
 
-__all__ = ["ENGINES", "engine"]
+__all__ = ["ENGINES", "SYNTHESISED", "engine"]
 
 
 def configuration(name, rows, columns, lanes, channels, **parameters):
@@ -22,6 +22,19 @@ ENGINES = {config.name: config for config in (
     configuration("4x4", 4, 4, 2, 4, multiplier="ecp5", vector=True, window_width=24),
     configuration("8x8", 8, 8, 4, 8, vector=True, window_width=40),
 )}
+
+#: A small engine of each family: all units on ECP5; on iCE40 what the configurations have that
+#: ship, with two elements, which share a DSP block.
+SYNTHESISED = {
+    "ecp5": Configuration(
+        name="1x1", device="lfe5u-25f", rows=1, columns=1, lanes=1, channels=1, multiplier="ecp5",
+        vector=True, window_width=12, activation_words=500, weight_words=600,
+        coefficient_words=100, program_words=300),
+    "ice40": Configuration(
+        name="1x2", device="ice40up5k", rows=1, columns=2, lanes=1, channels=1,
+        multiplier="ice40", lane_interval=8, activation_words=500, weight_words=600,
+        coefficient_words=100, program_words=300),
+}
 
 
 @cache

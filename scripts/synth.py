@@ -91,11 +91,14 @@ def _log(directory, seed):
     return directory / f"nextpnr-{seed}.log"
 
 
-def map_cells(device, config, directory, toolchain):
-    """Map ``design.v`` in ``directory`` to the device's cells: ``netlist.json``."""
+def map_cells(device, config, directory, toolchain, *, flatten=True):
+    """Map ``design.v`` in ``directory`` to the device's cells: ``netlist.json``.
+
+    ``flatten`` says whether it becomes one module, as it is placed, or keeps its hierarchy.
+    """
     # Whole nets and their single bits may end up with one name in ABC9, which Yosys then cannot
     # read back (its issue 4349); nets of one bit cannot.
-    synthesis = f"{device.synthesis} -top {TOP}"
+    synthesis = f"{device.synthesis} -top {TOP}{'' if flatten else ' -noflatten'}"
     # Where the design has DSP blocks of its own, Yosys (0.69) would take them for products of its
     # finding, and clear their modes and registers.
     if device.family == "ice40" and config.multiplier == "portable":

@@ -1,0 +1,165 @@
+"""What the components of two small engines take of a device: ``python -m tests.scripts.resources``.
+
+Yosys maps each engine with its hierarchy, and the cells of every component are counted. So a
+component's figures are those of its place in an engine, and nothing is optimised across its edges.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from hdl.config import Configuration, load
+from hdl.top import AxiEngine
+from scripts.devices import device_of
+from scripts.files import write_whole
+from scripts.generate import TOP, verilog_of
+from scripts.synth import map_cells
+from scripts.tools import Toolchain
+
+__all__ = ["BUDGETS", "ENGINES", "RENEW", "budgets", "excess", "measure"]
+
+
+#: What they took when this was last renewed.
+BUDGETS = Path(__file__).with_name("resources.json")
+RENEW = ".venv/bin/python -m tests.scripts.resources"
+WORK = Path(__file__).parents[2] / "build" / "resources"
+
+ENGINES = {
+    "ecp5": Configuration(
+        name="4x4", device="lfe5u-25f", rows=4, columns=4, lanes=2, channels=4, multiplier="ecp5",
+        vector=True, window_width=64, activation_words=1024, weight_words=1024,
+        coefficient_words=128, program_words=512),
+    "ice40": load("tiny"),
+}
+
+#: Where in the hierarchy each component is. An engine may lack one.
+COMPONENTS = {
+    "processing element": "engine.pipeline.array.pe_0_0",
+    "array": "engine.pipeline.array",
+    "step issuer": "engine.pipeline.issuer",
+    "drain controller": "engine.pipeline.drain",
+    "row feeder": "engine.pipeline.row_feeder",
+    "weight feeder": "engine.pipeline.weight_feeder",
+    "coefficient bank": "engine.pipeline.bank",
+    "lane": "engine.pipeline.lane0",
+    "pipeline": "engine.pipeline",
+    "window unit": "engine.window",
+    "vector unit": "engine.vector",
+    "sequencer": "engine.sequencer",
+    "activation reader": "engine.reader",
+    "activation memory": "engine.memory",
+    "weight reader": "engine.weights",
+    "coefficient reader": "engine.coefficients",
+    "result writer": "engine.writer",
+    "packet receiver": "engine.receiver",
+    "word sender": "engine.sender",
+    "engine": "engine",
+    "registers": "control",
+    "bus port": "port",
+    "whole": "",
+}
+
+#: What each cell is counted as, and how often. Half of a carry cell of ECP5 is a table.
+_CELLS = {
+    "LUT4": {"lut": 1}, "CCU2C": {"lut": 2}, "TRELLIS_DPR16X4": {"lut": 4},
+    "TRELLIS_FF": {"ff": 1}, "MULT18X18D": {"dsp": 1}, "DP16KD": {"bram": 1},
+    "PDPW16KD": {"bram": 1},
+    "SB_LUT4": {"lut": 1}, "SB_MAC16": {"dsp": 1}, "SB_RAM40_4K": {"bram": 1},
+}
+RESOURCES = ("lut", "ff", "dsp", "bram")
+
+
+def measure(family):
+    """Return the resources of every component of an engine of :data:`ENGINES`, by name."""
+    config = ENGINES[family]
+    folder = WORK / family
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "design.v").write_text(verilog_of(AxiEngine(config)), encoding="utf-8")
+    map_cells(device_of(config), config, folder, Toolchain(), flatten=False)
+    modules = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))["modules"]
+    found = {}
+    for name, path in COMPONENTS.items():
+        module = _module(modules, path)
+        if module is not None:
+            counts = _counts(modules, module)
+            found[name] = {resource: counts[resource] for resource in RESOURCES}
+    return found
+
+
+def budgets():
+    """Return the figures that are kept: of each family, of each component."""
+    return json.loads(BUDGETS.read_text(encoding="utf-8"))
+
+
+def excess(kept, measured):
+    """Return a line for every figure that has grown beyond its allowance, and for each component
+    that has come or gone.
+
+    The allowance is 7%, and eight tables and flip-flops in any case; blocks have none.
+    """
+    lines = [f"{name}: measured, but not kept" for name in measured.keys() - kept.keys()]
+    lines += [f"{name}: kept, but not measured" for name in kept.keys() - measured.keys()]
+    for name in kept.keys() & measured.keys():
+        for resource, before in kept[name].items():
+            now = measured[name][resource]
+            spare = max(8, before * 7 // 100) if resource in ("lut", "ff") else 0
+            if now > before + spare:
+                lines.append(f"{name}: {now} {resource.upper()}, {now - before} more than the "
+                             f"{before} that are kept; {before + spare} would pass")
+    return sorted(lines)
+
+
+def _module(modules, path):
+    """Name of the module at a path of instances, or None."""
+    module = TOP
+    for instance in filter(None, path.split(".")):
+        # Amaranth numbers an instance whose name a net has as well.
+        types = {name.partition("$")[0]: cell["type"]
+                 for name, cell in modules[module]["cells"].items()}
+        if instance not in types:
+            return None
+        module = types[instance]
+    return module
+
+
+def _counts(modules, module):
+    total = Counter()
+    for cell in modules[module]["cells"].values():
+        kind = cell["type"]
+        if kind in _CELLS or kind.startswith("SB_DFF"):
+            total.update(_CELLS.get(kind, {"ff": 1}))
+        elif kind in modules:
+            total.update(_counts(modules, kind))
+    return total
+
+
+def renew():
+    """Measure all, show what has changed, and keep it."""
+    kept = budgets() if BUDGETS.exists() else {}
+    measured = {family: measure(family) for family in ENGINES}
+    for family, components in measured.items():
+        for name, figures in components.items():
+            before = kept.get(family, {}).get(name, {})
+            row = "".join(f"{figures[resource]:>7} {resource.upper()}"
+                          f"{_change(before.get(resource), figures[resource]):<8}"
+                          for resource in RESOURCES)
+            print(f"{family:<6} {name:<20}{row}".rstrip())
+    write_whole(BUDGETS, _text(measured))
+
+
+def _change(before, now):
+    return " (new)" if before is None else f" ({now - before:+})" if now != before else ""
+
+
+def _text(measured):
+    """JSON with a line for each component, so that a difference can be read."""
+    families = []
+    for family, components in measured.items():
+        rows = ",\n".join(f"    {json.dumps(name)}: {json.dumps(figures)}"
+                          for name, figures in components.items())
+        families.append(f"  {json.dumps(family)}: {{\n{rows}\n  }}")
+    return "{\n" + ",\n".join(families) + "\n}\n"
+
+
+if __name__ == "__main__":
+    renew()

@@ -11,7 +11,14 @@ from scripts.devices import device_of
 from scripts.files import write_whole
 from scripts.generate import engine
 from scripts.generate import generate as write_engine
-from scripts.options import config_option, directory_option, refusing, report_option, writing
+from scripts.options import (
+    config_option,
+    directory_option,
+    jobs_option,
+    refusing,
+    report_option,
+    writing,
+)
 from scripts.report import json_of, table
 from scripts.synth import PARTS, synthesise
 from scripts.tools import Toolchain
@@ -65,12 +72,15 @@ Examples:
               help="All of it, or the pipeline of array and lanes without memories and bus.")
 @click.option("--seeds", metavar="N", default=1, show_default=True,
               type=click.IntRange(1, 1000), help="Placements to try; the report has the median.")
+@jobs_option
+@click.option("--resume", is_flag=True,
+              help="Keep the netlist and the placements in DIR that were made from the same.")
 @report_option
 @click.option("--target", metavar="MHZ", type=click.FloatRange(1, 1000),
               help="Exit with status 1 if the median is below this frequency.")
 @click.option("--native", is_flag=True,
               help="Take yosys and nextpnr from PATH, in place of those from PyPI.")
-def synth(config, directory, part, seeds, report, target, native):
+def synth(config, directory, part, seeds, jobs, resume, report, target, native):
     """Synthesise, place and route the engine, or its pipeline; report area and speed.
 
     DIR receives the netlist, and the log and report of every tool and seed. Cells are counted
@@ -79,8 +89,8 @@ def synth(config, directory, part, seeds, report, target, native):
     """
     component = _component(PARTS[part], config)
     with writing():
-        figures = synthesise(component, config, directory, seeds=seeds, target=target,
-                             toolchain=Toolchain(native=native))
+        figures = synthesise(component, config, directory, seeds=seeds, target=target, jobs=jobs,
+                             resume=resume, toolchain=Toolchain(native=native))
         figures["part"] = part
         if report:
             write_whole(report, json_of(figures))

@@ -10,8 +10,8 @@ from hdl.config import load
 from scripts.console import Refused
 from scripts.devices import device_of
 
-__all__ = ["calibration_option", "config_option", "directory_option", "model_argument",
-           "refusing", "report_option", "writing"]
+__all__ = ["calibration_option", "config_option", "configuration", "directory_option",
+           "jobs_option", "model_argument", "refusing", "report_option", "writing"]
 
 
 #: Configuration of the commands that take a model, unless another is named.
@@ -36,8 +36,14 @@ def writing():
         raise Refused(f"{error.filename}: {error.strerror}") from None
 
 
-def _configuration(_context, _option, name):
-    """Return the configuration ``name``, or the one in the TOML file of that name."""
+def configuration(name):
+    """Return the configuration ``name``, or the one in the TOML file of that name.
+
+    Raises
+    ------
+    Refused
+        If there is none, or it names no known device.
+    """
     with refusing():
         config = load(name)
         device_of(config)
@@ -49,7 +55,8 @@ def config_option(*, required, default=DEFAULT):
     choice: dict[str, Any] = {"required": True} if required else {
         "default": default, "show_default": True}
     return click.option(
-        "--config", metavar="NAME", callback=_configuration, **choice,
+        "--config", metavar="NAME", **choice,
+        callback=lambda _context, _option, name: configuration(name),
         help="A configuration that `celosia configs` lists, or a TOML file of your own.")
 
 
@@ -60,6 +67,10 @@ directory_option = click.option(
 report_option = click.option(
     "--report", metavar="R.json", type=click.Path(path_type=Path),
     help="Write the figures as JSON.")
+
+jobs_option = click.option(
+    "--jobs", metavar="N", type=click.IntRange(1, 1000),
+    help="Placements at a time; by default as many as there are cores.")
 
 calibration_option = click.option(
     "--calibration", metavar="C.npy", type=click.Path(path_type=Path),

@@ -12,6 +12,7 @@ from scripts.floorplan import plan, sites
 from scripts.generate import TOP, verilog_of
 from scripts.netlist import pin, trim
 from scripts.report import ceiling, cells, critical_path, fmax, shortage, summary, totals
+from scripts.resume import digest, is_current, keep_key
 
 __all__ = ["PARTS", "map_cells", "synthesise"]
 
@@ -19,9 +20,12 @@ __all__ = ["PARTS", "map_cells", "synthesise"]
 #: What can be synthesised of a configuration: the engine with its AXI ports, or its core alone,
 #: which also fits devices that are too small for the rest.
 PARTS = {"engine": CONTROLS["axi"], "pipeline": ConvPipeline}
+#: What of this package decides what becomes of Verilog.
+_SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py")
 
 
-def synthesise(component, config, directory, *, toolchain, seeds=1, target=None):
+def synthesise(component, config, directory, *, toolchain, seeds=1, target=None, jobs=None,
+               resume=False):
     """Place and route ``component`` on the device of ``config``; return the report.
 
     All files of the run are kept in ``directory``: ``design.v``, ``netlist.json``, and for each
@@ -38,9 +42,14 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None)
     toolchain : Toolchain
         Where the tools come from.
     seeds : int, at least 1
-        Placements to try, with the seeds 1 to ``seeds``; as many at a time as there are cores.
+        Placements to try, with the seeds 1 to ``seeds``.
     target : float, optional
         MHz to ask nextpnr for, if more than what the device's table asks for.
+    jobs : int, optional
+        Placements at a time; by default as many as there are cores.
+    resume : bool
+        Whether to take a netlist, and placements, that are in ``directory`` already and were made
+        from the same.
 
     Raises
     ------
@@ -63,14 +72,13 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None)
     with running("Generating Verilog"):
         verilog = verilog_of(wrapper or component)
         (directory / "design.v").write_text(verilog, encoding="utf-8")
-    with running(f"Synthesising {config.name} with Yosys"):
-        map_cells(device, config, directory, toolchain)
-    pinned = _prepare(device, config, directory, toolchain)
+    key = digest(verilog, repr((config, versions)), *map(_source, _SOURCES))
+    pinned = _netlist(device, config, directory, toolchain, key=key, resume=resume)
     asked = max(device.ask, target or 0)
     with running(f"Placing and routing {config.name} with {device.router} for {device.name}",
                  steps=seeds) as advance:
         runs = _place(device, config, directory, toolchain, seeds=seeds, asked=asked,
-                      advance=advance)
+                      advance=advance, jobs=jobs, key=key, resume=resume)
 
     slowest = min(runs, key=fmax)
     counts = totals(device, runs[0], _log(directory, 1).read_text(encoding="utf-8"))
@@ -85,6 +93,25 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None)
         "critical_path": {"seed": runs.index(slowest) + 1, **critical_path(slowest)},
         "tools": versions,
     }
+
+
+def _source(name):
+    return Path(__file__).with_name(name).read_bytes()
+
+
+def _netlist(device, config, directory, toolchain, *, key, resume):
+    """Make ``netlist.json``, unless it may be kept; return how many cells of it have places."""
+    path = directory / "netlist.json"
+    if resume and is_current(path, key):
+        modules = json.loads(path.read_text(encoding="utf-8"))["modules"]
+        return sum("BEL" in cell["attributes"] for module in modules.values()
+                   for cell in module["cells"].values())
+    path.unlink(missing_ok=True)
+    with running(f"Synthesising {config.name} with Yosys"):
+        map_cells(device, config, directory, toolchain)
+    pinned = _prepare(device, config, directory, toolchain)
+    keep_key(path, key)
+    return pinned
 
 
 def _log(directory, seed):
@@ -122,8 +149,8 @@ def _prepare(device, config, directory, toolchain):
     return pinned
 
 
-def _place(device, config, directory, toolchain, *, seeds, asked, advance):
-    """Place and route with every seed; return nextpnr's reports."""
+def _place(device, config, directory, toolchain, *, seeds, asked, advance, jobs, key, resume):
+    """Place and route with every seed whose report may not be kept; return nextpnr's reports."""
     context = ["--out-of-context"] if device.out_of_context else ["--pcf-allow-unconstrained"]
 
     def explain(log):
@@ -131,13 +158,16 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance):
         return lacking and f"{config.name} does not fit {device.name}: {lacking}"
 
     def job(seed):
-        toolchain.run(
-            device.router,
-            [*device.place, *context, "--json", "netlist.json", "--seed", str(seed),
-             "--freq", str(asked), "--timing-allow-fail", "--report", f"nextpnr-{seed}.json"],
-            log=_log(directory, seed), explain=explain)
+        report = directory / f"nextpnr-{seed}.json"
+        arguments = [*device.place, *context, "--json", "netlist.json", "--seed", str(seed),
+                     "--freq", str(asked), "--timing-allow-fail", "--report", report.name]
+        own = digest(key, *arguments)
+        if not (resume and is_current(report, own)):
+            report.unlink(missing_ok=True)
+            toolchain.run(device.router, arguments, log=_log(directory, seed), explain=explain)
+            keep_key(report, own)
         advance()
 
-    toolchain.run_all([lambda seed=seed: job(seed) for seed in range(1, seeds + 1)])
+    toolchain.run_all([lambda seed=seed: job(seed) for seed in range(1, seeds + 1)], jobs)
     return [json.loads((directory / f"nextpnr-{seed}.json").read_text(encoding="utf-8"))
             for seed in range(1, seeds + 1)]

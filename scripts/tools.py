@@ -97,15 +97,17 @@ class Toolchain:
             reason = explain(text) or f"{tool} failed: {last_words(text)}"
             raise CheckFailed(f"{reason}; log: {log}")
 
-    def run_all(self, jobs):
-        """Call every function of ``jobs`` on the available cores; the first failure ends the rest.
+    def run_all(self, jobs, at_once=None):
+        """Call every function of ``jobs``, so many at a time; the first failure ends the rest.
+
+        By default as many as there are cores.
 
         Raises
         ------
         CheckFailed
             What the first job to fail raised.
         """
-        with ThreadPoolExecutor(max_workers=min(cores(), len(jobs))) as pool:
+        with ThreadPoolExecutor(max_workers=min(at_once or cores(), len(jobs))) as pool:
             futures = [pool.submit(job) for job in jobs]
             try:
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)

@@ -44,8 +44,36 @@ def test_ecp5_report(tmp_path):
     log = (tmp_path / "yosys.log").read_text()
     assert 0 < log.find("Executing SPLITNETS pass") < log.find("Executing ABC9_EXE pass")
     assert {path.name for path in tmp_path.iterdir()} == {
-        "design.v", "netlist.json", "yosys.log", "nextpnr-1.log", "nextpnr-1.json",
-        "nextpnr-2.log", "nextpnr-2.json"}
+        "design.v", "netlist.json", "netlist.json.key", "yosys.log",
+        *(f"nextpnr-{seed}.{kind}" for seed in (1, 2) for kind in ("log", "json", "json.key"))}
+
+
+def times(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()
+            if path.suffix in (".log", ".json")}
+
+
+def test_what_was_made_from_the_same_is_kept(tmp_path):
+    """A third seed is added to two; a damaged report, a changed design are made again; and
+    everything is if nobody asks for less."""
+    def made(rows=2, **options):
+        before = times(tmp_path)
+        report = synthesise(Grid(rows=rows), ECP5, tmp_path, toolchain=Toolchain(), **options)
+        now = times(tmp_path)
+        return report, {name for name in now if now[name] != before.get(name)}
+
+    two, _ = made(seeds=2)
+    everything = {"netlist.json", "yosys.log", "nextpnr-1.log", "nextpnr-1.json"}
+    three, added = made(seeds=3, resume=True, jobs=1)
+    assert added == {"nextpnr-3.log", "nextpnr-3.json"}
+    assert three["fmax_mhz_seeds"][:2] == two["fmax_mhz_seeds"]
+    assert {key: three[key] for key in ("lut", "ff", "dsp", "bram", "cells", "pinned")} == {
+        key: two[key] for key in ("lut", "ff", "dsp", "bram", "cells", "pinned")}
+    path = tmp_path / "nextpnr-2.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert made(seeds=3, resume=True)[1] == {"nextpnr-2.log", "nextpnr-2.json"}
+    assert made(seeds=1, resume=True, rows=3)[1] == everything
+    assert made(seeds=1)[1] == everything
 
 
 @pytest.mark.parametrize(("multiplier", "blocks"), [("lut", 0), ("portable", 4)])

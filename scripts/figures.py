@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from compiler.estimate import frame_beats
 from golden.concat import ConcatLayer
 from golden.elementwise import ElementwiseLayer
 from golden.layer import ConvLayer
@@ -9,8 +10,8 @@ from golden.pool import PoolLayer
 from hdl.isa import Opcode
 from sim.cycles import Cycles, layer_cycles
 
-__all__ = ["COMPUTING", "MEMORIES", "LayerFigures", "layer_figures", "macs_of", "needs",
-           "operation", "utilisation"]
+__all__ = ["COMPUTING", "MEMORIES", "LayerFigures", "frame_cycles", "layer_figures", "macs_of",
+           "needs", "operation", "utilisation"]
 
 
 #: Instructions that make results.
@@ -92,6 +93,30 @@ def layer_figures(network, program):
                       for number in chosen), Cycles())
         rows.append(LayerFigures(node.layer.name, operation(node.layer), count, chosen, cycles))
     return rows
+
+
+def frame_cycles(program):
+    """Return the predicted cycles from one batch of frames to the next, while they keep coming.
+
+    Layers and the sending of results are counted one after the other; of the frames' transfer,
+    32 bits a cycle, what does not fit beside the layers that come after the RECEIVE.
+
+    Parameters
+    ----------
+    program : compiler.program.Program or compiler.plan.Plan
+    """
+    cycles, hidden, beats, received = 0, 0, 0, False
+    for fields in program.instructions[1:]:
+        taken = 0
+        if fields["opcode"] in COMPUTING:
+            taken = layer_cycles(fields, program.config, 0).total
+        elif fields["opcode"] == Opcode.SEND:
+            taken = frame_beats(program.config, fields["pixels"] + 1)
+        elif fields["opcode"] == Opcode.RECEIVE:
+            beats, received = frame_beats(program.config, fields["pixels"] + 1), True
+        cycles += taken
+        hidden += taken * received
+    return cycles + max(0, beats - hidden)
 
 
 def needs(program):

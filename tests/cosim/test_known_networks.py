@@ -8,6 +8,7 @@ import pytest
 from compiler.program import compile_network
 from hdl.config import CONFIGURATIONS
 from hdl.sequencer import COMPUTING
+from scripts.figures import frame_cycles
 from sim.cycles import layer_cycles
 from sim.engine import EngineSimulation
 from tests.cosim.known_networks import KNOWN_NETWORKS
@@ -46,6 +47,8 @@ def test_runs_within_its_cycles(network, name, most):
         if fields["wait"]:
             assert set(measured[1:, index]) == {cycles.total}
     period = int(np.diff(timing.done[:, -1])[-1])
-    print(f"{network} on {name}: {period} cycles from frame to frame, "
+    predicted = frame_cycles(program)
+    print(f"{network} on {name}: {period} cycles from frame to frame, predicted {predicted}, "
           f"{macs / period / config.rows / config.columns:.1%} of the array")
     assert period <= most
+    assert abs(period - predicted) <= 0.01 * period

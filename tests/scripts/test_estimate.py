@@ -14,8 +14,9 @@ from tests.golden.refusal import refuses
 from tests.scripts.small_models import convolutions
 
 #: Multiplications of a frame, as the networks' makers' own descriptions have them.
-MACS = {"image_classification": 12_501_632, "keyword_spotting": 2_656_768,
-        "mobilenet_v2": 300_774_272, "resnet18": 1_814_073_344, "visual_wake_words": 7_489_664}
+MACS = {"anomaly_detection": 264_192, "image_classification": 12_501_632,
+        "keyword_spotting": 2_656_768, "mobilenet_v2": 300_774_272, "resnet18": 1_814_073_344,
+        "visual_wake_words": 7_489_664}
 #: Cycles of a frame, or of several together, on ecp5-85f with unlimited memories, which must not
 #: become more.
 CYCLES = {("resnet18", 1): 15_180_000, ("resnet18", 8): 117_775_000,

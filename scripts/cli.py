@@ -25,6 +25,8 @@ COMMANDS = {
                  "Write the engine's Verilog, the C header of its registers, and a manifest."),
     "synth": ("scripts.hardware",
               "Synthesise, place and route the engine, or its pipeline; report area and speed."),
+    "bench": ("scripts.bench", "Place and route engines with several seeds; say what networks "
+                               "would do on them."),
 }
 
 

@@ -6,9 +6,11 @@ import pytest
 
 from compiler.program import compile_network
 from hdl.config import CONFIGURATIONS
+from scripts.bench import NETWORKS
 from scripts.console import Refused
 from scripts.figures import layer_figures
 from scripts.shapes import KNOWN, network_of_shapes, read_shapes
+from tests.compiler.tinyml import tinyml
 from tests.cosim.known_networks import KNOWN_NETWORKS
 from tests.golden.refusal import refuses
 from tests.scripts.small_models import convolutions
@@ -86,6 +88,15 @@ def test_equals_the_compiled_network(estimated, shapes, name):
     report = estimated(shapes)
     assert [(each["op"], each["macs"], each["predicted_cycles"])
             for each in report["layers"]] == expected
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_shapes_are_those_of_the_models(estimated, name):
+    """MLPerf Tiny's files and the shapes that stand for them: every layer takes as long."""
+    def rows(report):
+        return [(each["op"], each["macs"], each["predicted_cycles"]) for each in report["layers"]]
+
+    assert rows(estimated(name)) == rows(estimated(tinyml(name)))
 
 
 def test_what_does_not_fit_is_refused_with_a_way_out(refused, celosia):

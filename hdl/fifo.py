@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 
-__all__ = ["StreamBuffer"]
+__all__ = ["StreamBuffer", "StreamRegister"]
 
 
 class StreamBuffer(wiring.Component):
@@ -77,4 +77,47 @@ class StreamBuffer(wiring.Component):
             m.d.sync += [Value.cast(self.o.payload).eq(read.data), self.o.valid.eq(1)]
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
+        return m
+
+
+class StreamRegister(wiring.Component):
+    """Cuts every path through a stream: all outputs are registers.
+
+    A payload appears one cycle after it went in, and one a cycle goes through. ``o.payload`` does
+    not change while ``o.valid`` and not ``o.ready``.
+
+    Parameters
+    ----------
+    shape : shape-castable
+        Payload.
+
+    Members
+    -------
+    i : ``In(stream.Signature(shape))``
+    o : ``Out(stream.Signature(shape))``
+    """
+
+    def __init__(self, shape):
+        self.shape = shape
+        super().__init__({
+            "i": In(stream.Signature(shape)),
+            "o": Out(stream.Signature(shape)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        # What came when the output had to wait.
+        waiting, waiting_next, ready = Signal(), Signal(), Signal(init=1)
+        spare = Signal(Shape.cast(self.shape).width, reset_less=True)
+        payload = Signal.like(spare)
+        m.d.comb += [
+            self.i.ready.eq(ready), Value.cast(self.o.payload).eq(payload),
+            waiting_next.eq(self.o.valid & ~self.o.ready & (waiting | self.i.valid)),
+        ]
+        m.d.sync += [waiting.eq(waiting_next), ready.eq(~waiting_next)]
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [payload.eq(Mux(waiting, spare, self.i.payload)),
+                         self.o.valid.eq(waiting | self.i.valid)]
+        with m.If(~waiting):
+            m.d.sync += spare.eq(self.i.payload)
         return m

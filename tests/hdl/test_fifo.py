@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from hdl.fifo import StreamBuffer
+from hdl.fifo import StreamBuffer, StreamRegister
 from tests.hdl.bench import simulate
 
 
@@ -54,6 +54,27 @@ def test_keeps_order_at_any_pace(depth, i_share, o_share):
         most = max(most, len(inside))
     assert most <= depth
     assert total > 50
+
+
+@pytest.mark.parametrize(("i_share", "o_share"), [(1, 1), (1, 0.2), (0.2, 1), (0.5, 0.5)])
+def test_register_keeps_order_at_any_pace(i_share, o_share):
+    """A payload shows one cycle after it went in, if those before it have left."""
+    source = random.Random(3)
+    offered = [source.random() < i_share for _ in range(400)]
+    accepting = [source.random() < o_share for _ in range(400)]
+    inside, total = deque(), 0
+    for accepted, taken, valid, _ in transfers(
+            StreamRegister(8), offered.__getitem__, accepting.__getitem__, cycles=400):
+        assert valid == bool(inside)
+        if taken is not None:
+            assert taken == inside.popleft()
+            total += 1
+        if accepted is not None:
+            inside.append(accepted)
+        assert len(inside) <= 2
+    assert total > 50
+    if i_share == o_share == 1:
+        assert total == 399
 
 
 @pytest.mark.parametrize("depth", [2, 5, 8])

@@ -33,13 +33,18 @@ class ResultWriter(wiring.Component):
     Members
     -------
     layers : ``In(stream.Signature(Instruction()))``
-        Whose results come. Accepted after the last result of the layer before.
+        Whose results come. Accepted after the last result of the layer before; its own are taken
+        from :attr:`BEGINNING` cycles after it on.
     results : ``In(stream.Signature(ArrayLayout(unsigned(8), lanes)))``
     write_en, write : ``Out``
         A write, and its :class:`hdl.memories.ActivationWrite`.
     done : ``Out(1)``
-        The last result of a layer was written in the cycle before.
+        The last result of a layer is written in this cycle, if it is wanted.
     """
+
+    #: Cycles from a result to its write.
+    LATENCY = 2
+    BEGINNING = 3
 
     def __init__(self, *, rows, slots, channels, lanes):
         check_range("Rows", rows, 1, 64)
@@ -67,56 +72,96 @@ class ResultWriter(wiring.Component):
         parts = self.channels // self.lanes
         part_bits = parts.bit_length() - 1
         layer = Signal(Instruction(), reset_less=True)
-        busy = Signal()
-        group = Signal(len(layer.out_groups) + 1)
-        block_group = Signal.like(group)
-        slots = Signal(range(max(self.slots, parts) + 1))   # Of a pixel.
-        slot = Signal.like(slots)
-        row = Signal(range(max(2, self.rows)))
-        pixel_address = Signal(ADDRESS_WIDTH)
-        blocks_left = Signal.like(layer.blocks)
-        pixels, pixels_left = Signal.like(layer.pixels), Signal.like(layer.pixels)
+        idle, busy = Signal(init=1), Signal()
+        counting, beginning = Signal(), Signal()
+        m.d.comb += [self.layers.ready.eq(idle), self.results.ready.eq(busy)]
+        with m.If(idle):
+            m.d.sync += [layer.eq(self.layers.payload), idle.eq(~self.layers.valid)]
+
+        # Between two layers: how much there is of each.
         on_array = Signal()
-        live = Signal()
+        count = Signal.like(layer.pixels)
+        m.d.sync += [
+            counting.eq(idle & self.layers.valid), beginning.eq(counting),
+            on_array.eq(layer.opcode == Opcode.CONV),
+            count.eq(Mux(layer.opcode == Opcode.DEPTHWISE, layer.out_pixels, layer.pixels)),
+        ]
+        slots = Mux(on_array, self.slots, parts)
+        end = self._count(m, busy, on_array, slots, count, layer.blocks)
+        m.d.sync += busy.eq(Mux(busy, ~end.layer, beginning))
 
-        take = busy & self.results.valid
-        last_row, last_block = row == self.rows - 1, blocks_left == 0
-        end_row = take & (slot == slots - 1)
-        end_block = end_row & (last_row | ~on_array) & ((pixels_left == 0) | ~live)
-        m.d.comb += [self.layers.ready.eq(~busy), self.results.ready.eq(busy)]
-        with m.If(self.layers.valid & self.layers.ready):
-            new = self.layers.payload
-            array = new.opcode == Opcode.CONV
-            count = Mux(new.opcode == Opcode.DEPTHWISE, new.out_pixels, new.pixels)
-            m.d.sync += [
-                layer.eq(new), busy.eq(1), group.eq(0), block_group.eq(0), slot.eq(0), row.eq(0),
-                pixel_address.eq(new.out_base), blocks_left.eq(new.blocks), pixels.eq(count),
-                pixels_left.eq(count), live.eq(1), on_array.eq(array),
-                slots.eq(Mux(array, self.slots, parts)),
-            ]
-        with m.If(take):
-            m.d.sync += [group.eq(group + 1), slot.eq(slot + 1)]
-        with m.If(end_row):
-            m.d.sync += [
-                slot.eq(0), group.eq(block_group), row.eq(Mux(last_row, 0, row + 1)),
-                pixel_address.eq(pixel_address + layer.out_step),
-                pixels_left.eq(pixels_left - 1), live.eq(live & (pixels_left != 0)),
-            ]
-        with m.If(end_block):
-            m.d.sync += [
-                blocks_left.eq(blocks_left - 1), block_group.eq(block_group + slots),
-                group.eq(block_group + slots), pixel_address.eq(layer.out_base),
-                pixels_left.eq(pixels), live.eq(1), busy.eq(~last_block),
-            ]
+        # Stage 1: the result and what ends with it.
+        active, taken, row_end, block_end, live = (Signal(name=name) for name in (
+            "active", "taken", "row_end", "block_end", "live1"))
+        layer_end = Signal()
+        codes = Signal.like(self.results.payload, reset_less=True)
+        m.d.sync += [
+            active.eq(busy), taken.eq(busy & self.results.valid), row_end.eq(busy & end.row),
+            block_end.eq(busy & end.block), layer_end.eq(busy & end.layer), live.eq(end.live),
+            codes.eq(self.results.payload),
+        ]
+        with m.If(layer_end):
+            m.d.sync += idle.eq(1)
 
-        # The write leaves from registers, so that it may travel far.
-        wanted = live & (group <= layer.out_groups)
+        # Stage 2: where it goes. The write leaves from registers, so that it may travel far.
+        group = Signal(len(layer.out_groups) + 1)
+        block_group, next_group = Signal.like(group), Signal.like(group)    # Of this block.
+        pixel_address = Signal(ADDRESS_WIDTH)
+        with m.If(~active):
+            m.d.sync += [group.eq(0), block_group.eq(0), next_group.eq(slots),
+                         pixel_address.eq(layer.out_base)]
+        with m.Else():
+            with m.If(taken):
+                m.d.sync += group.eq(Mux(row_end, block_group, group + 1))
+            with m.If(row_end):
+                m.d.sync += pixel_address.eq(pixel_address + layer.out_step)
+            with m.If(block_end):
+                m.d.sync += [group.eq(next_group), block_group.eq(next_group),
+                             next_group.eq(next_group + slots), pixel_address.eq(layer.out_base)]
         part = group[:part_bits]
         m.d.sync += [
-            self.write_en.eq(take & wanted),
+            self.write_en.eq(taken & live & (group <= layer.out_groups)),
             self.write.address.eq(pixel_address + (group >> part_bits)),
             self.write.enable.eq(1 << part if part_bits else 1),
-            Value.cast(self.write.codes).eq(Value.cast(self.results.payload).replicate(parts)),
-            self.done.eq(end_block & last_block),
+            Value.cast(self.write.codes).eq(Value.cast(codes).replicate(parts)),
+            self.done.eq(layer_end),
         ]
         return m
+
+    def _count(self, m, busy, on_array, slots, count, blocks):
+        """Return, of a result that comes while ``busy``, what ends with it and whether its pixel
+        exists.
+
+        Counters hold what is left after this one, less one: so their sign says that it is the
+        last, and need not be found out. Before the layer they take their first values.
+        """
+        most = max(self.slots, self.channels // self.lanes)
+        slots_left, row = Signal(range(-1, max(2, most))), Signal(range(max(2, self.rows)))
+        pixels, blocks_left = Signal(signed(len(count) + 1)), Signal(signed(len(blocks) + 1))
+        pixels_left = Signal.like(pixels)
+        last_row, live = Signal(), Signal()
+        first_row_last = ~on_array | (self.rows == 1)
+        end = Signal(data.StructLayout({"row": 1, "block": 1, "layer": 1, "live": 1}))
+        wraps = last_row & (pixels_left < 0)
+        m.d.comb += [
+            end.row.eq(self.results.valid & (slots_left < 0)), end.block.eq(end.row & wraps),
+            end.layer.eq(end.block & (blocks_left < 0)), end.live.eq(live),
+        ]
+        m.d.sync += pixels.eq(count - 1)
+        with m.If(~busy):
+            m.d.sync += [
+                slots_left.eq(slots - 2), row.eq(0), last_row.eq(first_row_last), live.eq(1),
+                pixels_left.eq(count - 1), blocks_left.eq(blocks - 1),
+            ]
+        with m.Elif(self.results.valid):
+            m.d.sync += slots_left.eq(Mux(slots_left < 0, slots - 2, slots_left - 1))
+            with m.If(end.row):
+                m.d.sync += [
+                    row.eq(Mux(last_row, 0, row + 1)),
+                    last_row.eq(first_row_last | (~last_row & (row == self.rows - 2))),
+                    pixels_left.eq(Mux(wraps, pixels, pixels_left - 1)),
+                    live.eq(wraps | (live & (pixels_left >= 0))),
+                ]
+            with m.If(end.block):
+                m.d.sync += blocks_left.eq(blocks_left - 1)
+        return end

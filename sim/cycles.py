@@ -12,6 +12,7 @@ from hdl.pipeline import coefficient_delay
 from hdl.scaleshift import lane_latency
 from hdl.vector import VectorUnit
 from hdl.window import WindowUnit
+from hdl.writer import ResultWriter
 from sim.window_cycles import Raster, window_cycles
 
 __all__ = ["Cycles", "layer_cycles"]
@@ -174,4 +175,4 @@ def _lanes_latency(config):
     """Cycles from a sum entering the first lane to its result, which the last one makes, written;
     the last result's lane need not be free again."""
     lane = lane_latency(config.lane_interval)
-    return config.lanes - 1 + lane + 5 - (config.lane_interval - 1)
+    return config.lanes - 1 + lane + 4 + ResultWriter.LATENCY - (config.lane_interval - 1)

@@ -95,9 +95,9 @@ def check(size, layers, seed, **options):
     wanted = [(place, code, cycle) for place, code, cycle in
               zip(itertools.chain(*expected), codes, cycles["results"], strict=True) if place]
     assert writes == [(*place, code.to_bytes(lanes, "little")) for place, code, _ in wanted]
-    assert cycles["writes"] == [cycle + 1 for *_, cycle in wanted]
+    assert cycles["writes"] == [cycle + ResultWriter.LATENCY for *_, cycle in wanted]
     ends = [sum(map(len, expected[:index + 1])) - 1 for index in range(len(expected))]
-    assert cycles["done"] == [cycles["results"][end] + 1 for end in ends]
+    assert cycles["done"] == [cycles["results"][end] + ResultWriter.LATENCY for end in ends]
     return cycles, ends
 
 
@@ -105,22 +105,25 @@ def check(size, layers, seed, **options):
 @given(size=st.sampled_from(SIZES), layers=LAYERS, seed=st.integers(0, 999),
        pause=st.sampled_from([0, 3]))
 def test_results_get_where_they_belong(size, layers, seed, pause):
-    """Each is written in the cycle after it came; what fills up tiles and blocks is not."""
+    """Each is written two cycles after it came; what fills up tiles and blocks is not."""
     check(size, layers, seed, gaps=random_gaps(seed, longest=pause),
           layer_gaps=random_gaps(seed + 1, longest=pause))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_takes_a_result_a_cycle(size):
-    """And a cycle for the next layer."""
+    """And some cycles for the next layer."""
     layers = [{"opcode": opcode, "blocks": 1, "pixels": 5, "out_pixels": 4, "out_base": 9,
                "out_step": 3, "out_groups": 1}
               for opcode in (Opcode.CONV, Opcode.VECTOR, Opcode.DEPTHWISE)]
     cycles, ends = check(size, layers, 0)
-    assert cycles["layers"] == [0, *(cycles["results"][end] + 1 for end in ends[:-1])]
-    gaps = {0, *(end + 1 for end in ends[:-1])}
-    expected = itertools.accumulate(1 + (index in gaps) for index in range(ends[-1] + 1))
-    assert cycles["results"] == [cycle - 1 for cycle in expected]
+    gap = 2
+    assert cycles["layers"] == [0, *(cycles["results"][end] + gap for end in ends[:-1])]
+    begun = [0, *(end + 1 for end in ends[:-1])]
+    expected = itertools.accumulate(
+        (gap + ResultWriter.BEGINNING if index else ResultWriter.BEGINNING)
+        if index in begun else 1 for index in range(ends[-1] + 1))
+    assert cycles["results"] == list(expected)
 
 
 def test_a_reset_forgets_everything():

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
+from .fifo import StreamRegister
 from .isa import ADDRESS_WIDTH, Destination, Instruction, Status
 from .memories import FetchedWord
 
@@ -23,7 +24,12 @@ class PacketReceiver(wiring.Component):
 
     A frame waits, without being accepted, until a RECEIVE says where it goes; the other packets
     are for the time when no program runs. A packet that is wrong stops the engine: the receiver
-    then accepts nothing more until it is reset.
+    then takes nothing more until it is reset, though two beats may still go into the register in
+    front of it.
+
+    Destination and length are compared with what they may be over some cycles, :attr:`HEAD` in
+    all. Then a beat a cycle is accepted, and a word written in the cycle after its last beat, or
+    later if ``write_ready`` is low.
 
     Parameters
     ----------
@@ -46,14 +52,16 @@ class PacketReceiver(wiring.Component):
     start, frames : ``Out``
         Run the program at ``address`` for so many frames.
     frame_done : ``Out(1)``
-        The last word of a frame is written in this cycle.
+        The last word of a frame was written in the cycle before.
     idle : ``Out(1)``
         No packet is under way and no frame is awaited.
     loading : ``Out(1)``
         A packet other than a frame begins or is under way.
     failed, status : ``Out``
-        A packet is wrong in this cycle, and how (:class:`hdl.isa.Status`).
+        A packet is found to be wrong, and how (:class:`hdl.isa.Status`).
     """
+
+    HEAD = 8
 
     def __init__(self, *, widths):
         self.widths = dict(widths)
@@ -76,119 +84,142 @@ class PacketReceiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        destination = Signal(4)
-        words_left = Signal(32)
-        beat = Signal(8)
-        buffer = Signal(32 * -(-len(self.word) // 32), reset_less=True)
-        full = Signal()         # The buffer holds a word to be written.
-        awaiting = Signal()     # A RECEIVE has been accepted and its frame is not complete.
-        frame_address = Signal(ADDRESS_WIDTH)
-        frame_words = Signal.like(self.layers.p.pixels)
-        is_frame = destination == Destination.FRAME
-        to_activations = is_frame | (destination == Destination.ACTIVATIONS)
-        last_beat = Signal(8)
-        with m.Switch(destination):
-            for index, width in self.widths.items():
-                with m.Case(index):
-                    m.d.comb += last_beat.eq(-(-width // 32) - 1)
-
-        m.d.comb += self.layers.ready.eq(~awaiting)
-        with m.If(self.layers.valid & self.layers.ready):
-            m.d.sync += [awaiting.eq(1), frame_address.eq(self.layers.p.base),
-                         frame_words.eq(self.layers.p.pixels)]
-
-        # The word is written from where its beats were gathered, the topmost beat last.
-        written = full & (self.write_ready | ~to_activations)
-        with m.Switch(destination):
-            for index, width in self.widths.items():
-                with m.Case(index):
-                    beats = -(-width // 32)
-                    m.d.comb += [self.word.eq(buffer[len(buffer) - 32 * beats:]),
-                                 self.write[index].eq(full)]
-        with m.If(written):
-            m.d.sync += [full.eq(0), self.address.eq(self.address + 1)]
-
-        with m.FSM() as fsm:
-            m.d.comb += [
-                self.idle.eq(fsm.ongoing("DESTINATION") & ~awaiting),
-                self.loading.eq(~is_frame & ~fsm.ongoing("FAILED")),
+        m.submodules.front = front = StreamRegister(Beat())
+        wiring.connect(m, wiring.flipped(self.i), front.i)
+        beat = front.o
+        # Where in a packet it is; none of these once it has failed.
+        state = Signal(data.StructLayout(dict.fromkeys(
+            ("header", "begun", "waiting", "length", "counted", "compared", "judged", "checked",
+             "words", "drain"), 1)), init={"header": 1})
+        chosen = Signal(len(self.widths))       # Memory, by its destination.
+        is_frame, is_start, illegal, header_last = Signal(), Signal(), Signal(), Signal()
+        to_activations = Signal()
+        with m.If(state.header):
+            code = beat.p.data[:4]
+            m.d.sync += [
+                chosen.eq(Cat(code == index for index in range(len(self.widths)))),
+                is_frame.eq(code == Destination.FRAME), is_start.eq(code == Destination.START),
+                to_activations.eq((code == Destination.FRAME) | (code == Destination.ACTIVATIONS)),
+                illegal.eq(code > Destination.START), header_last.eq(beat.p.last),
+                self.address.eq(beat.p.data[16:]),
             ]
-            with m.State("DESTINATION"):
-                self._destination(m, destination, beat, full)
-            with m.State("LENGTH"):
-                self._length(m, is_frame, awaiting, frame_address, frame_words, words_left,
-                             destination)
-            with m.State("WORDS"):
-                self._words(m, buffer, beat, last_beat, full, written, words_left)
-            with m.State("DRAIN"), m.If(written):
-                m.next = "DESTINATION"
-                with m.If(is_frame):
-                    m.d.comb += self.frame_done.eq(1)
-                    m.d.sync += awaiting.eq(0)
-            with m.State("FAILED"):
-                pass
+
+        awaiting = Signal()     # A RECEIVE has been accepted and its frame is not complete.
+        frame_address, frame_words = Signal(ADDRESS_WIDTH), Signal.like(self.layers.p.pixels)
+        m.d.comb += self.layers.ready.eq(~awaiting)
+        with m.If(~awaiting):
+            m.d.sync += [awaiting.eq(self.layers.valid), frame_address.eq(self.layers.p.base),
+                         frame_words.eq(self.layers.p.pixels)]
+        placing = Signal()
+        with m.If(placing):
+            m.d.sync += self.address.eq(frame_address)
+        wanted = ~is_frame | awaiting
+        accept, last_beat, written = self._words(m, state, beat, chosen=chosen,
+                                                 to_activations=to_activations)
+        short, long, last_word = self._length(
+            m, state, beat, is_start=is_start, is_frame=is_frame, frame_words=frame_words,
+            whole=accept & last_beat)
+        end = last_beat & last_word
+
+        bad_header = header_last | illegal | (self.busy & ~is_frame)
+        ended, dead = state.drain & written, Signal()
+        bad = Signal(3)
+        m.d.comb += [
+            beat.ready.eq(state.header | state.length | (state.words & written)),
+            self.failed.eq(bad.any()),
+            self.idle.eq(state.header & ~beat.valid & ~awaiting),
+            self.loading.eq(Mux(state.header, beat.valid & (beat.p.data[:4] != Destination.FRAME),
+                                ~is_frame & ~dead)),
+        ]
+        with m.If(self.frame_done):
+            m.d.sync += awaiting.eq(0)
+        m.d.sync += [
+            placing.eq(state.counted & is_frame), self.frame_done.eq(ended & is_frame),
+            state.header.eq(Mux(state.header, ~beat.valid, ended | (
+                state.checked & is_start & ~short & ~long))),
+            state.begun.eq(state.header & beat.valid),
+            state.waiting.eq(Mux(state.waiting, ~wanted, state.begun & ~bad_header)),
+            state.length.eq(Mux(state.length, ~beat.valid, state.waiting & wanted)),
+            state.counted.eq(state.length & beat.valid), state.compared.eq(state.counted),
+            state.judged.eq(state.compared), state.checked.eq(state.judged),
+            state.words.eq(Mux(state.words, ~(accept & (end | beat.p.last)),
+                               state.checked & ~is_start & ~short & ~long)),
+            state.drain.eq(Mux(state.drain, ~written, accept & end & beat.p.last)),
+            self.start.eq(state.checked & is_start & ~short & ~long),
+            bad.eq(Cat(state.begun & bad_header, state.checked & (short | long),
+                       accept & (end != beat.p.last))),
+            dead.eq(dead | bad.any()),
+            self.status.eq(Mux(
+                state.begun, Mux(header_last, Status.SHORT_PACKET, Status.ILLEGAL_PACKET),
+                Mux(Mux(state.checked, short, beat.p.last),
+                    Status.SHORT_PACKET, Status.LONG_PACKET))),
+        ]
         return m
 
-    def _destination(self, m, destination, beat, full):
-        """First word of a packet."""
-        header = self.i.payload
-        m.d.comb += [
-            self.i.ready.eq(~full),
-            self.loading.eq(self.i.valid & (header.data[:4] != Destination.FRAME)),
+    def _length(self, m, state, beat, *, is_start, is_frame, frame_words, whole):
+        """Second word of a packet, compared step by step with what it may be: return whether it
+        says too few words or too many, and, of the words that follow, whether this is the last.
+
+        ``whole`` counts the words.
+        """
+        # Words left after this one, less one, so that the sign tells the last; no memory has so
+        # many words that they would not have gone beyond it before this is wrong.
+        left, huge = Signal(signed(ADDRESS_WIDTH + 2)), Signal()
+        more = Signal(33)       # Than the frame has.
+        some, different = Signal(2), Signal(2)
+        adjusting, none, fewer = Signal(), Signal(), Signal()
+        last, short, long = Signal(), Signal(), Signal()
+        with m.If(state.length):
+            m.d.sync += [self.frames.eq(beat.p.data), last.eq(beat.p.last)]
+        with m.If(~state.words | whole):
+            m.d.sync += left.eq(Mux(adjusting, self.frames[:ADDRESS_WIDTH + 1], left)
+                                + Cat(~adjusting, Const(-1, ADDRESS_WIDTH + 1)))
+        m.d.sync += [
+            # While it is counted.
+            some.eq(Cat(self.frames[:16].any(), self.frames[16:].any())),
+            more.eq(self.frames + Cat(~frame_words, Const(-1, len(more) - len(frame_words)))),
+            huge.eq(self.frames[ADDRESS_WIDTH + 1:].any()),
+            # Compared.
+            none.eq(~some.any()), fewer.eq(more[-1]),
+            different.eq(Cat(more[:16].any(), more[16:].any())),
+            # Judged.
+            adjusting.eq(state.judged),
+            short.eq(Mux(is_start, last & none, last | none | (is_frame & fewer))),
+            long.eq(Mux(is_start, ~last, is_frame & different.any())),
         ]
-        m.d.sync += [destination.eq(header.data[:4]), self.address.eq(header.data[16:]),
-                     beat.eq(0)]
-        with m.If(self.i.valid & ~full):
-            m.next = "LENGTH"
-            with m.If(header.last):
-                self._fail(m, Status.SHORT_PACKET)
-            with m.Elif((header.data[:4] > Destination.START)
-                        | (self.busy & (header.data[:4] != Destination.FRAME))):
-                self._fail(m, Status.ILLEGAL_PACKET)
+        return short, long, (left < 0) & ~huge
 
-    def _length(self, m, is_frame, awaiting, frame_address, frame_words, words_left, destination):
-        """Second word of a packet; a frame waits here until it is wanted."""
-        beat = self.i.payload
-        m.d.comb += self.i.ready.eq(~is_frame | awaiting)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += words_left.eq(beat.data)
-            m.next = "WORDS"
-            with m.If(is_frame):
-                m.d.sync += self.address.eq(frame_address)
-            with m.If(destination == Destination.START):
-                m.next = "DESTINATION"
-                m.d.comb += [self.start.eq(beat.last & (beat.data != 0)),
-                             self.frames.eq(beat.data)]
-                with m.If(~beat.last):
-                    self._fail(m, Status.LONG_PACKET)
-                with m.Elif(beat.data == 0):
-                    self._fail(m, Status.SHORT_PACKET)
-            with m.Elif(beat.last | (beat.data == 0)
-                        | (is_frame & (beat.data <= frame_words))):
-                self._fail(m, Status.SHORT_PACKET)
-            with m.Elif(is_frame & (beat.data != frame_words + 1)):
-                self._fail(m, Status.LONG_PACKET)
-
-    def _words(self, m, buffer, beat, last_beat, full, written, words_left):
-        """The words that follow, gathered from their beats."""
-        accept = self.i.valid & (~full | written)
-        m.d.comb += self.i.ready.eq(~full | written)
-        with m.If(accept):
-            m.d.sync += [buffer.eq(Cat(buffer[32:], self.i.p.data)), beat.eq(beat + 1)]
-            end = (beat == last_beat) & (words_left == 1)
-            with m.If(beat == last_beat):
-                m.d.sync += [beat.eq(0), full.eq(1), words_left.eq(words_left - 1)]
-            with m.If(end & self.i.p.last):
-                m.next = "DRAIN"
-            with m.Elif(end):
-                self._fail(m, Status.LONG_PACKET)
-            with m.Elif(self.i.p.last):
-                self._fail(m, Status.SHORT_PACKET)
-
-    def _fail(self, m, status):
-        m.d.comb += [self.failed.eq(1), self.status.eq(status)]
-        m.next = "FAILED"
-
+    def _words(self, m, state, beat, *, chosen, to_activations):
+        """The words that follow, gathered from their beats. Return whether a beat is accepted, the
+        last one of its word, and whether a word is written."""
+        sizes = [-(-width // 32) for _, width in sorted(self.widths.items())]
+        buffer = Signal(32 * max(sizes), reset_less=True)
+        full = Signal()         # The buffer holds a word to be written,
+        holding = Signal()      # and it is an activation word.
+        place = Signal(max(sizes), init=1)      # Of the beat in its word, and those left after it,
+        beats = Signal(range(-1, max(2, max(sizes))))       # less one.
+        beats_left = Signal.like(beats)
+        stalled = holding & ~self.write_ready
+        accept = state.words & beat.valid & (~holding | self.write_ready)
+        last_beat = beats_left < 0
+        for index, size in enumerate(sizes):
+            with m.If(chosen[index]):
+                m.d.sync += beats.eq(size - 2)
+        with m.If(~state.words):
+            m.d.sync += [place.eq(1), beats_left.eq(beats)]
+        with m.Elif(accept):
+            m.d.sync += [place.eq(Mux(last_beat, 1, place << 1)),
+                         beats_left.eq(Mux(last_beat, beats, beats_left - 1))]
+        # A place takes whatever comes until it is the next one's turn.
+        for index in range(max(sizes)):
+            with m.If(place[index] & ~stalled):
+                m.d.sync += buffer[32 * index:32 * index + 32].eq(beat.p.data)
+        m.d.sync += [full.eq(stalled | (accept & last_beat)),
+                     holding.eq(stalled | (accept & last_beat & to_activations))]
+        m.d.comb += [self.word.eq(buffer), self.write.eq(Mux(full, chosen, 0))]
+        with m.If(full & (~holding | self.write_ready)):
+            m.d.sync += self.address.eq(self.address + 1)
+        return accept, last_beat, ~holding | self.write_ready
 
 class WordSender(wiring.Component):
     """Turns activation words into beats of the output stream, the last one of a SEND marked.
@@ -221,30 +252,35 @@ class WordSender(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.out = out = StreamRegister(Beat())
+        wiring.connect(m, out.o, wiring.flipped(self.o))
         beats = -(-self.channels // 4)
         busy = Signal()
-        words_left = Signal.like(self.layers.p.pixels)
+        # Words after this one, less one: the sign tells the last.
+        words_left = Signal(signed(len(self.layers.p.pixels) + 1))
         beat = Signal(range(beats + 1))     # Beats that the buffer still holds.
+        some, more = Signal(), Signal()     # Any, and more than one.
         buffer = Signal(32 * beats, reset_less=True)
         last = Signal()
+        free = ~some | (out.i.ready & ~more)
         m.d.comb += [
             self.layers.ready.eq(~busy),
-            self.idle.eq(~busy & ~self.o.valid),
-            self.o.valid.eq(beat != 0),
-            self.o.p.data.eq(buffer[:32]),
-            self.o.p.last.eq(last & (beat == 1)),
+            self.idle.eq(~busy & ~some & ~out.o.valid),
+            out.i.valid.eq(some), out.i.p.data.eq(buffer[:32]), out.i.p.last.eq(last & ~more),
             # The first word of a SEND may be here before its instruction.
-            self.words.ready.eq(~self.words.p.live
-                                | (busy & ((beat == 0) | ((beat == 1) & self.o.ready)))),
+            self.words.ready.eq(~self.words.p.live | (busy & free)),
         ]
-        with m.If(self.layers.valid & self.layers.ready):
-            m.d.sync += [busy.eq(1), words_left.eq(self.layers.p.pixels)]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += [beat.eq(beat - 1), buffer.eq(buffer >> 32)]
-        with m.If(self.words.valid & self.words.ready & self.words.p.live):
-            m.d.sync += [
-                buffer.eq(Value.cast(self.words.p.codes)), beat.eq(beats),
-                words_left.eq(words_left - 1), last.eq(words_left == 0),
-                busy.eq(words_left != 0),
-            ]
+        taken = busy & self.words.valid & self.words.p.live
+        with m.If(~some | out.i.ready):
+            with m.If(more):
+                m.d.sync += [buffer.eq(Cat(buffer[32:], buffer[-32:])), beat.eq(beat - 1),
+                             more.eq(beat > 2)]
+            with m.Else():
+                # Whatever is there, but it only counts if it is a word to be sent.
+                m.d.sync += [buffer.eq(Value.cast(self.words.p.codes)), beat.eq(beats),
+                             last.eq(words_left < 0), some.eq(taken), more.eq(taken & (beats > 1))]
+        with m.If(~busy):
+            m.d.sync += [busy.eq(self.layers.valid), words_left.eq(self.layers.p.pixels - 1)]
+        with m.Elif(free & self.words.valid & self.words.p.live):
+            m.d.sync += [words_left.eq(words_left - 1), busy.eq(words_left >= 0)]
         return m

@@ -138,8 +138,8 @@ class TracedEngine(wiring.Component):
         was_busy, was_failed = Signal(), Signal()
         failed = engine.status > Status.DONE
         stopped = (was_busy & ~engine.busy) | (failed & ~was_failed & ~engine.busy)
-        # A beat that starts a program shows as busy, one that is wrong as status, two cycles on.
-        settled = Signal(2)
+        # By then a beat that starts a program shows as busy, one that is wrong as status.
+        settled = Signal(16)
         control = self.i.valid & self.i.p.control
         due = ~engine.busy & ~was_busy & settled.all()
         reset = control & self.i.p.data[0] & (due | (waited >= self.i.p.data[1:]))

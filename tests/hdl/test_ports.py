@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl.isa import Destination, Status
-from hdl.ports import WordSender
+from hdl.ports import PacketReceiver, WordSender
 from sim.streams import random_gaps
 from tests.hdl.ports_bench import (
     FRAME_DONE,
@@ -51,21 +51,20 @@ def test_fills_memories_at_any_pace(seed, pause, write_share, activation_width):
 
 @pytest.mark.parametrize("destination", MEMORIES)
 def test_takes_a_beat_a_cycle(destination):
-    """A word is written in the cycle after its last beat. A packet ends with the last write, and
-    the next one begins after it."""
+    """Once the head of a packet is understood. A packet ends with the last write, and the next
+    one begins after it."""
     source = random.Random(1)
     number = -(-WIDTHS[destination] // 32)
     beats = [beat for _ in range(2)
              for beat in packet(source, destination, 5, [source.getrandbits(8)] * 4, WIDTHS)]
     watch = receive(beats)
-    length = 2 + 4 * number
-    assert watch.accepted == [*range(length), *range(length + 1, 2 * length + 1)]
-    written = [2 + number * (word + 1) for word in range(4)]
-    assert watch.cycles == [*written, *(length + 1 + cycle for cycle in written)]
-    assert watch.loading == [cycle <= 2 * length + 1 for cycle in range(len(watch.loading))]
-    assert watch.idle[:2] == [1, 0]
-    assert [cycle for cycle, idle in enumerate(watch.idle) if idle][1:3] == [
-        length + 1, 2 * length + 2]
+    assert len(watch.accepted) == len(beats)
+    first, second = watch.cycles[:4], watch.cycles[4:]
+    for written, begin in ((first, 1), (second, first[-1] + 1)):
+        assert written == [begin + PacketReceiver.HEAD + number * (word + 1) for word in range(4)]
+    last = second[-1]
+    assert watch.loading == [0 < cycle <= last for cycle in range(len(watch.loading))]
+    assert watch.idle == [not 0 < cycle <= last for cycle in range(len(watch.idle))]
 
 
 @pytest.mark.parametrize("busy", [0, 1])
@@ -86,10 +85,12 @@ def test_frames_wait_for_receive(busy):
                      for index, word in enumerate(frame)]
         expected.append(FRAME_DONE)
     assert watch.events == expected
-    # Instructions are taken 51 cycles apart; of each packet one beat before its own.
-    starts = [0, *itertools.accumulate(2 + 2 * len(frame) for frame in frames)][:-1]
-    assert [watch.accepted[start + 1] for start in starts] == [51, 102, 153]
-    assert all(watch.accepted[start] < 51 * (index + 1) for index, start in enumerate(starts))
+    # Instructions are taken 51 cycles apart.
+    done = [0]
+    for index, frame in enumerate(frames):
+        written = [watch.cycles[done[-1] + index + word] for word in range(len(frame))]
+        assert all(51 * (index + 1) < cycle < 51 * (index + 1) + 20 for cycle in written)
+        done.append(done[-1] + len(frame))
     assert not any(watch.loading)
     done = [cycle for cycle, event in zip(watch.cycles, watch.events, strict=True)
             if event == FRAME_DONE]
@@ -109,8 +110,9 @@ def test_start():
              *closed([header(source, Destination.START, 5), 1])]
     watch = receive(beats)
     assert watch.events == [Start(0x1234, 0xFEDC_BA98), Start(5, 1)]
-    assert watch.cycles == [1, 3]
-    assert watch.loading == [cycle < 4 for cycle in range(len(watch.loading))]
+    head = PacketReceiver.HEAD
+    assert watch.cycles == [1 + head, 1 + 2 * head]
+    assert watch.loading == [0 < cycle <= 2 * head for cycle in range(len(watch.loading))]
 
 
 class Wrong(NamedTuple):
@@ -154,20 +156,20 @@ def beats_of(destination):
 
 @pytest.mark.parametrize("wrong", list(wrong_packets()), ids=str)
 def test_wrong_packets(wrong):
-    """They are told of at once. Words that were whole by then are written, and nothing is accepted
-    any more, nor is the receiver idle."""
+    """They are told of soon. Words that were whole by then are written, and nothing is accepted
+    any more but what the register in front holds, nor is the receiver idle."""
     destination = wrong.beats[0][0]
     layers = [{"base": 0, "pixels": 1}] * 2 if destination == Destination.FRAME else ()
     watch = receive(wrong.beats * 2, busy=wrong.busy, layers=layers)
     written = [event for event in watch.events if isinstance(event, Write)]
     assert [event for event in watch.events if event not in written] == [Failure(wrong.status)]
-    assert len(watch.accepted) == wrong.at + 1
-    assert watch.cycles[watch.events.index(Failure(wrong.status))] == watch.accepted[-1]
+    assert wrong.at < len(watch.accepted) <= wrong.at + 3
+    failed = watch.cycles[watch.events.index(Failure(wrong.status))]
+    assert watch.accepted[wrong.at] < failed <= watch.accepted[wrong.at] + 1 + PacketReceiver.HEAD
     assert [write.address for write in written] == list(
         range(max(0, wrong.at - 1) // beats_of(destination)))
-    failed = watch.accepted[-1] + 1
     assert not any(watch.idle[failed:])
-    assert not any(watch.loading[failed:])
+    assert not any(watch.loading[failed + 1:])
 
 
 def test_a_reset_forgets_everything():
@@ -213,14 +215,14 @@ def test_sends_words_at_any_pace(seed, channels, layers, slow):
 
 @pytest.mark.parametrize("channels", [4, 7, 16])
 def test_a_beat_leaves_every_cycle(channels):
-    """From the cycle on that follows the first word's; it is idle after the last one only."""
+    """From the second cycle on after the first word's; it is idle after the last one only."""
     words = [([index] * channels, True) for index in range(5)]
     beats, cycles, idle = transmit(channels, [5], words)
     assert beats == list(sent(channels, [5], words))
     assert cycles["layers"] == [0]
     assert cycles["words"][0] == 1
-    assert cycles["o"] == list(range(2, 2 + len(beats)))
-    assert idle == [cycle == 0 or cycle >= 2 + len(beats) for cycle in range(len(idle))]
+    assert cycles["o"] == list(range(3, 3 + len(beats)))
+    assert idle == [cycle == 0 or cycle >= 3 + len(beats) for cycle in range(len(idle))]
 
 
 @pytest.mark.parametrize(("channels", "error", "message"), [

@@ -42,16 +42,18 @@ class AxiLitePort(wiring.Component):
     hold. An access that the bus answers with an error has the response SLVERR and no effect.
     The lowest two bits of an address are ignored, and so is the protection.
 
-    Every output is a register: there is no combinational path through the port. Each channel
-    takes one transfer every other cycle. Once a write is complete, its response comes in the
-    next cycle; a read is answered two cycles after its address at the latest if no response
-    waits to be taken.
+    Every output is a register: there is no combinational path through the port. One access is
+    made at a time. It begins when it is complete and the response of the one before it in its
+    direction has been taken, a write before a read, but no two writes before a read; its response
+    comes :attr:`LATENCY` cycles later.
 
     Members
     -------
     outer : ``In(AxiLiteSignature())``
     bus : ``Out(RegisterBus())``
     """
+
+    LATENCY = RegisterBus.LATENCY + 2
 
     def __init__(self):
         super().__init__({"outer": In(AxiLiteSignature()), "bus": Out(RegisterBus())})
@@ -73,17 +75,25 @@ class AxiLitePort(wiring.Component):
         with m.If(axi.rready):
             m.d.sync += axi.rvalid.eq(0)
 
-        # Writes come first: one is followed by a cycle without, so reads cannot starve.
-        m.d.comb += [
-            bus.write.eq(~axi.awready & ~axi.wready & (~axi.bvalid | axi.bready)),
-            bus.read.eq(~axi.arready & ~bus.write & (~axi.rvalid | axi.rready)),
-            bus.address.eq(Mux(bus.write, write_address, read_address)),
+        # The response of a write comes in the cycle in which the next access may begin, so reads
+        # cannot starve.
+        answering = Signal(RegisterBus.LATENCY)
+        idle = ~bus.write & ~bus.read & ~answering.any()
+        complete = ~axi.awready & ~axi.wready & ~axi.bvalid
+        writes = Signal()       # The access, not a read.
+        with m.If(idle):
+            m.d.sync += [writes.eq(complete),
+                         bus.address.eq(Mux(complete, write_address, read_address))]
+        m.d.sync += [
+            bus.write.eq(idle & complete),
+            bus.read.eq(idle & ~complete & ~axi.arready & ~axi.rvalid),
+            answering.eq(Cat(bus.write | bus.read, answering)),
         ]
         response = Mux(bus.error, Response.SLVERR, Response.OKAY)
-        with m.If(bus.write):
+        with m.If(answering[-1] & writes):
             m.d.sync += [axi.awready.eq(1), axi.wready.eq(1),
                          axi.bvalid.eq(1), axi.bresp.eq(response)]
-        with m.If(bus.read):
+        with m.If(answering[-1] & ~writes):
             m.d.sync += [axi.arready.eq(1), axi.rvalid.eq(1), axi.rdata.eq(bus.value),
                          axi.rresp.eq(response)]
         return m

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Configuration
+from .engine import Engine
 from .isa import ADDRESS_WIDTH, Status
 from .registerbank import RegisterBank, RegisterBus
 from .registers import IDENTITY, REGISTERS, VERSION
@@ -27,7 +28,7 @@ class EngineControl(wiring.Component):
     start, start_address, start_frames : ``Out``
         As of :class:`hdl.engine.Engine`.
     refused : ``In(1)``
-        The engine does not grant the start in this cycle.
+        The engine does not grant the start of :attr:`hdl.engine.Engine.ANSWERING` cycles ago.
     reset : ``Out(1)``
         Soft reset.
     discard : ``Out(1)``
@@ -39,7 +40,7 @@ class EngineControl(wiring.Component):
     layer_done, frame_done : ``In(1)``
         A layer's results are written; an output packet's last beat is taken.
     cycles : ``Out(64)``
-        Cycles for which the present or last program has run.
+        Cycles for which the present or last program has run, counted a cycle late.
     irq : ``Out(1)``
         An enabled interrupt is pending.
     """
@@ -78,33 +79,40 @@ class EngineControl(wiring.Component):
             self.start_frames.eq(bank.start_frames_frames),
             self.reset.eq(bank.control_reset),
             self.discard.eq(bank.control_discard),
-            # No gap in which a program that is about to run seems to be over.
-            bank.status_busy.eq(self.busy | bank.control_start),
             bank.status_loading.eq(self.loading),
             bank.status_closing.eq(self.closing),
-            bank.status_code.eq(self.status),
         ]
 
-        was_busy = Signal()
-        m.d.sync += was_busy.eq(self.busy)
-        began = self.busy & ~was_busy
-        self._counters(m, bank, began)
-        with m.If(bank.control_start & (bank.control_reset | self.refused)):
+        # What the engine tells comes from far, and is looked at in the next cycle.
+        running, began, layer_done, frame_done = (Signal(name=name) for name in (
+            "running", "began", "layer_done1", "frame_done1"))
+        status, status_before = Signal.like(self.status), Signal.like(self.status)
+        asked = Signal(Engine.ANSWERING)
+        m.d.sync += [
+            running.eq(self.busy), began.eq(self.busy & ~running),
+            layer_done.eq(self.layer_done), frame_done.eq(self.frame_done),
+            status.eq(self.status), status_before.eq(status),
+            asked.eq(Cat(bank.control_start, asked)),
+        ]
+        m.d.comb += [
+            # No gap in which a program that is about to run seems to be over.
+            bank.status_busy.eq(running | bank.control_start | asked.any()),
+            bank.status_code.eq(status),
+        ]
+        self._counters(m, bank, running, began, layer_done, frame_done)
+        with m.If((bank.control_start & bank.control_reset) | self.refused):
             m.d.sync += bank.status_refused.eq(1)
         with m.Elif(began | bank.control_reset):
             m.d.sync += bank.status_refused.eq(0)
 
         # A fault can follow the end of a program without another in between.
-        status = Signal.like(self.status)
-        m.d.sync += [
-            status.eq(self.status),
-            self.irq.eq((bank.interrupt_pending_stopped & bank.interrupt_enable_stopped)
-                        | (bank.interrupt_pending_frame & bank.interrupt_enable_frame)),
-        ]
+        m.d.sync += self.irq.eq(
+            (bank.interrupt_pending_stopped & bank.interrupt_enable_stopped)
+            | (bank.interrupt_pending_frame & bank.interrupt_enable_frame))
         m.d.comb += [
             bank.interrupt_pending_stopped_set.eq(
-                (self.status != status) & (self.status != Status.NONE)),
-            bank.interrupt_pending_frame_set.eq(self.frame_done),
+                (status != status_before) & (status != Status.NONE)),
+            bank.interrupt_pending_frame_set.eq(frame_done),
         ]
         return m
 
@@ -123,15 +131,19 @@ class EngineControl(wiring.Component):
         }.items():
             m.d.comb += getattr(bank, name).eq(value)
 
-    def _counters(self, m, bank, began):
+    def _counters(self, m, bank, running, began, layer_done, frame_done):
         """``began`` tells the first cycle of a program, which the counters count already."""
         with m.If(began):
             m.d.sync += self.cycles.eq(1)
-        with m.Elif(self.busy):
+        with m.Elif(running):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         m.d.comb += bank.cycles_low_cycles.eq(self.cycles)
         with m.If(bank.cycles_low_taken):
             m.d.sync += bank.cycles_high_cycles.eq(self.cycles[32:])
-        for counter, event in ((bank.layers_done, self.layer_done),
-                               (bank.frames_finished, self.frame_done)):
-            m.d.sync += counter.eq(Mux(began, 0, counter) + event)
+        # No layer and no packet ends as a program begins.
+        for counter, event in ((bank.layers_done, layer_done),
+                               (bank.frames_finished, frame_done)):
+            with m.If(began):
+                m.d.sync += counter.eq(0)
+            with m.Else():
+                m.d.sync += counter.eq(counter + event)

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Configuration
+from .faults import FaultKeeper
 from .isa import ADDRESS_WIDTH, Destination, Opcode, Status
 from .layouts import OPERAND_WIDTH
 from .memories import ActivationMemory
@@ -46,22 +47,25 @@ class Engine(wiring.Component):
     o : ``Out(stream.Signature(Beat()))``
         Words of the SEND instructions, each of which ends with ``last``.
     start, start_address, start_frames : ``In``
-        Run the program at that address for so many frames, as a START packet does.
+        Run the program at that address for so many frames, as a START packet does. Both stay
+        for a cycle after the start.
     refused : ``Out(1)``
-        The start is not granted in this cycle, and nothing comes of it: a program runs, has
-        stopped with a fault, or is to run for no frame; or a memory is being filled.
+        The start of :attr:`ANSWERING` cycles ago is not granted, and nothing comes of it: a program
+        runs, has stopped with a fault, or is to run for no frame; or a memory is being filled.
     loading : ``Out(1)``
         A packet that fills a memory, or is a START, is under way.
     reset : ``In(1)``
         Stop and forget all but the contents of the memories.
     busy : ``Out(1)``
-        A program runs.
+        A program runs: from :attr:`ANSWERING` cycles after the start on.
     status : ``Out(4)``
         Why the last program stopped (:class:`hdl.isa.Status`). After anything but DONE the
         engine does no more until it is reset.
     layer_begun, layer_done : ``Out(1)``
         The reading of a layer's activations begins; its results are written.
     """
+
+    ANSWERING = 2
 
     def __init__(self, config):
         if not isinstance(config, Configuration):
@@ -118,10 +122,9 @@ class Engine(wiring.Component):
             self.layer_done.eq(units["writer"].done & ~resetting),
             self.layer_begun.eq(sequencer.reader.valid & sequencer.reader.ready
                                 & sequencer.reader.p.opcode.matches(*COMPUTING) & ~resetting),
-            self.busy.eq(sequencer.busy & ~resetting),
         ]
-        self._starting(m, receiver, sequencer, resetting)
-        self._status(m, **units, resetting=resetting)
+        self._starting(m, resetting, **units)
+        self._faults(m, resetting, **units)
         return m
 
     def _units(self):
@@ -156,6 +159,7 @@ class Engine(wiring.Component):
             "pipeline": ConvPipeline(config),
             "writer": ResultWriter(rows=config.rows, slots=config.slots, **shape),
             "sender": WordSender(channels=config.channels),
+            "faults": FaultKeeper(sources=4 + len(self._depths())),
         }
 
     def _fetch(self, m, units):
@@ -222,7 +226,6 @@ class Engine(wiring.Component):
             receiver.write_ready.eq(~writer.write_en),
             memory.write.eq(writer.write),
             memory.write_en.eq(writer.write_en),
-            receiver.busy.eq(sequencer.busy),
             sequencer.frame_ready.eq(frame_ready),
         ]
         with m.If(~writer.write_en):
@@ -238,48 +241,58 @@ class Engine(wiring.Component):
         with m.Elif(receiver.frame_done):
             m.d.sync += frame_ready.eq(1)
 
-    def _starting(self, m, receiver, sequencer, resetting):
+    def _starting(self, m, resetting, *, receiver, sequencer, faults, **_units):
         """By packet or by ``start``, which has to wait until packets before it have gone in."""
-        able = ~sequencer.busy & (self.status <= Status.DONE) & ~resetting
-        granted = self.start & able & ~receiver.loading & (self.start_frames != 0)
-        m.d.comb += [
-            self.loading.eq(receiver.loading & ~resetting),
-            self.refused.eq(self.start & ~granted),
-            sequencer.start.eq((receiver.start & able) | granted),
+        start, loading, asked = Signal(), Signal(), Signal()
+        frames = Signal(4)      # Whether there are any, by bytes of their number.
+        able = ~sequencer.busy & ~start & ~faults.halt & ~resetting
+        granted = asked & frames.any() & ~loading
+        m.d.sync += [
+            asked.eq(self.start), frames.eq(Cat(
+                self.start_frames.word_select(part, 8).any() for part in range(4))),
+            # Whoever sees that nothing is loading may start in this cycle: a packet that comes
+            # meanwhile will see `start`.
+            loading.eq(receiver.loading & ~resetting),
+            start.eq((receiver.start | granted) & able),
+            self.refused.eq(asked & ~(granted & able)),
             sequencer.start_address.eq(Mux(receiver.start, receiver.address, self.start_address)),
             sequencer.start_frames.eq(Mux(receiver.start, receiver.frames, self.start_frames)),
         ]
+        m.d.comb += [
+            self.loading.eq(loading & ~resetting),
+            sequencer.start.eq(start), faults.start.eq(start),
+            receiver.busy.eq(sequencer.busy | start),
+            self.busy.eq((sequencer.busy | start) & ~resetting),
+        ]
 
-    def _status(self, m, *, resetting, receiver, sequencer, reader, memory, weights, coefficients,
-                **units):
-        """Keep the first reason to stop; it halts the sequencer."""
+    def _faults(self, m, resetting, *, faults, receiver, sequencer, reader, weights, coefficients,
+                writer, window=None, **_units):
+        """Whatever shows that something is wrong."""
         config = self.config
         request = reader.requests
-        wrong = reader.wrong
-        if window := units.get("window"):
-            wrong |= window.wrong
-        beyond = ((request.valid & request.p.live & request.p.inside
-                   & (request.p.address >= config.activation_words))
-                  | (memory.write_en & (memory.write.address >= config.activation_words))
-                  | weights.beyond | coefficients.beyond)
-        for destination, depth in (
-                (Destination.PROGRAM, config.program_words),
-                (Destination.WEIGHTS, config.weight_words),
-                (Destination.COEFFICIENTS, config.coefficient_words),
-                (Destination.ACTIVATIONS, config.activation_words),
-                (Destination.FRAME, config.activation_words)):
-            beyond |= receiver.write[destination] & (receiver.address >= depth)
-        m.d.comb += sequencer.halt.eq(self.status > Status.DONE)
-        with m.If(self.reset | resetting):
-            m.d.sync += self.status.eq(Status.NONE)
-        with m.Elif(self.status <= Status.DONE):
-            with m.If(receiver.failed):
-                m.d.sync += self.status.eq(receiver.status)
-            with m.Elif(beyond):
-                m.d.sync += self.status.eq(Status.ILLEGAL_ADDRESS)
-            with m.Elif(wrong):
-                m.d.sync += self.status.eq(Status.ILLEGAL_INSTRUCTION)
-            with m.Elif(sequencer.stopped):
-                m.d.sync += self.status.eq(sequencer.status)
-            with m.Elif(sequencer.start):
-                m.d.sync += self.status.eq(Status.NONE)
+        beyond = [
+            (request.valid & request.p.live & request.p.inside
+             & (request.p.address >= config.activation_words)),
+            writer.write_en & (writer.write.address >= config.activation_words),
+            weights.beyond, coefficients.beyond,
+            *(receiver.write[destination] & (receiver.address >= depth)
+              for destination, depth in self._depths().items()),
+        ]
+        m.d.comb += [
+            faults.failed.eq(receiver.failed), faults.failure.eq(receiver.status),
+            faults.beyond.eq(Cat(beyond)),
+            faults.wrong.eq(reader.wrong | (window.wrong if window else 0)),
+            faults.stopped.eq(sequencer.stopped), faults.reason.eq(sequencer.status),
+            sequencer.halt.eq(faults.halt),
+            self.status.eq(Mux(resetting, Status.NONE, faults.status)),
+        ]
+
+    def _depths(self):
+        """Words of the memory of each destination."""
+        config = self.config
+        return {
+            Destination.PROGRAM: config.program_words, Destination.WEIGHTS: config.weight_words,
+            Destination.COEFFICIENTS: config.coefficient_words,
+            Destination.ACTIVATIONS: config.activation_words,
+            Destination.FRAME: config.activation_words,
+        }

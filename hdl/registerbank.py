@@ -12,22 +12,30 @@ from .registers import OFFSET_WIDTH, Access, check_registers
 __all__ = ["RegisterBank", "RegisterBus"]
 
 
+#: Registers whose words become one in a cycle.
+_TOGETHER = 4
+
+
 class RegisterBus(wiring.Signature):
-    """One access a cycle, answered in the same cycle. As seen by the front end:
+    """One access after the other, each answered :attr:`LATENCY` cycles later; the next one may
+    begin after that. As seen by the front end:
 
     Members
     -------
     address : ``Out(10)``
         Word: the byte offset without its lowest two bits.
     read, write : ``Out(1)``
-        Access in this cycle; at most one of both.
+        An access begins in this cycle; at most one of both.
     data, strobe : ``Out(32)``, ``Out(4)``
-        What to write, and which of its bytes.
+        What to write, and which of its bytes. They stay for a cycle after ``write``.
     value : ``In(32)``
-        What is read.
+        What was read.
     error : ``In(1)``
         No register lies there, or the access is a write and nothing there can be written.
     """
+
+    #: One cycle to find the register, in the next it is read or written.
+    LATENCY = 2
 
     def __init__(self):
         super().__init__({
@@ -52,12 +60,12 @@ class RegisterBank(wiring.Component):
     -------
     bus : ``In(RegisterBus())``
     REGISTER_FIELD : of the field's width, its name and its register's in lower case
-        READ: ``In``, what is read. READ_WRITE: ``Out``, what was written. PULSE: ``Out``, high in
-        the cycle after a one is written. CLEAR: ``Out``, what is read.
+        READ: ``In``, what is read. READ_WRITE: ``Out``, what was written. PULSE: ``Out``, high two
+        cycles after the write of a one began. CLEAR: ``Out``, what is read.
     REGISTER_FIELD_set : ``In``, for each CLEAR field
         Bits that become one; this wins over a write in the same cycle.
     REGISTER_taken : ``Out(1)``
-        The register is read in this cycle.
+        The register is read, with the value of this cycle.
     """
 
     def __init__(self, registers):
@@ -89,21 +97,29 @@ class RegisterBank(wiring.Component):
             ones.eq(bus.data & mask),
         ]
         words, accepted = [], []
+        write = Signal()
+        m.d.sync += write.eq(bus.write)
         for register in self.registers:
-            selected = Signal(name=f"select_{register.name.lower()}")
-            written = selected & bus.write
-            m.d.comb += [
-                selected.eq(bus.address == register.offset // 4),
-                getattr(self, f"{register.name.lower()}_taken").eq(selected & bus.read),
-            ]
+            name = register.name.lower()
+            here = Signal(name=f"here_{name}")
+            selected, written = Signal(name=f"select_{name}"), Signal(name=f"written_{name}")
+            taken = Signal(name=f"taken_{name}")
+            m.d.comb += [here.eq(bus.address == register.offset // 4),
+                         getattr(self, f"{name}_taken").eq(taken)]
+            m.d.sync += [selected.eq(here), written.eq(here & bus.write),
+                         taken.eq(here & bus.read)]
             for field in register.fields:
                 self._write(m, register, field, written, ones, mask)
             words.append(Mux(selected, self._word(register), 0))
-            accepted.append(selected & (~bus.write if not register.writable else 1))
-        m.d.comb += [
-            bus.value.eq(reduce(or_, words)),
-            bus.error.eq(~Cat(accepted).any()),
-        ]
+            accepted.append(selected & (~write if not register.writable else 1))
+        # Words come together in two steps.
+        parts = []
+        for index in range(0, len(words), _TOGETHER):
+            part = Signal(32, name=f"part{index}", reset_less=True)
+            m.d.sync += part.eq(reduce(or_, words[index:index + _TOGETHER]))
+            parts.append(part)
+        m.d.comb += bus.value.eq(reduce(or_, parts))
+        m.d.sync += bus.error.eq(~Cat(accepted).any())
         return m
 
     def _word(self, register):

@@ -1,7 +1,7 @@
 """Sequencer: fetches instructions and hands them to the units that carry them out."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .blockmemory import BlockMemory
@@ -65,7 +65,8 @@ class Sequencer(wiring.Component):
     layer_done : ``In(1)``
         All results of a layer are written.
     halt : ``In(1)``
-        Go on with nothing, until reset.
+        Go on with nothing, until reset. In this cycle and the next, what has been offered may
+        still be taken.
     all_read : ``In(1)``
         All activation words that were wanted have been asked for.
     all_sent : ``In(1)``
@@ -79,8 +80,14 @@ class Sequencer(wiring.Component):
     busy : ``Out(1)``
         A program runs.
     stopped, status : ``Out``
-        The program stops in this cycle, and why (:class:`hdl.isa.Status`).
+        This is the last cycle of the program, and why (:class:`hdl.isa.Status`). It is DONE only
+        if nothing has been left to do for :attr:`SETTLING` cycles.
     """
+
+    #: Cycles in which a fault of what the units did last would have become known.
+    SETTLING = 8
+    #: Cycles from the last word of an instruction to what it means.
+    DECODING = 2
 
     def __init__(self, *, depth, absent=frozenset(), family="portable"):
         check_range("Depth", depth, INSTRUCTION_WORDS, 1 << ADDRESS_WIDTH)
@@ -111,119 +118,144 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        instruction = Signal(Instruction(), reset_less=True)
+        frames_left, last_frame = Signal(32), Signal()
+        pending = Signal(len(UNITS))    # Units that have still to take the instruction.
+        layers = Signal(8)              # Layers that all units have taken and not yet written.
+        ending, ended, again = Signal(), Signal(), Signal()
+        dispatching, finishing = Signal(), Signal()
+        resting = Signal(init=1)        # The opposite of `busy`, which goes far.
+        offering, all_taken, counted = Signal(), Signal(), Signal()
+        fetch = self._fetch(m, instruction)
+        decoded = self._decode(m, instruction, frames_left, last_frame)
+        self._offer(m, instruction, decoded, pending, layers, offering)
+
+        # Nothing that these are late for can turn back before the next instruction.
+        idle, written, quiet = Signal(), Signal(), Signal()
+        settled = Signal(range(self.SETTLING))
+        m.d.sync += [
+            all_taken.eq(pending == 0),
+            layers.eq(layers + counted - self.layer_done),
+            idle.eq(self.idle), written.eq(layers == 0), quiet.eq(idle & written),
+            settled.eq(Mux(quiet & finishing, settled + 1, 0)),
+        ]
+
+        # From fetching, of which `fetch.step` says how far it is, to one of these and back.
+        decided = fetch.step[-1]
+        passed = offering & all_taken & ~self.halt
+        finished = (settled == self.SETTLING - 1) & ~self.halt
+        halting = self.halt & (dispatching | finishing)
+        busy = Mux(resting, self.start, ~self.stopped & ~halting)
+        with m.If(self.start | passed | again):
+            m.d.sync += [fetch.step[0].eq(1), fetch.asking.eq(1)]
+        with m.If(decided):
+            m.d.sync += pending.eq(decoded.units)
+        m.d.sync += [
+            ending.eq(decided & decoded.end), ended.eq(ending), again.eq(ending & ~last_frame),
+            counted.eq(passed & decoded.layer),
+            dispatching.eq(Mux(dispatching, ~passed & ~self.halt, decided & decoded.goes)),
+            offering.eq(dispatching & ~passed & ~self.halt),
+            finishing.eq(Mux(finishing, ~finished & ~self.halt, ending & last_frame)),
+            self.stopped.eq(fetch.beyond | (decided & decoded.wrong) | finished),
+            self.busy.eq(busy), resting.eq(~busy),
+            self.status.eq(Mux(finishing, Status.DONE, Mux(
+                fetch.beyond, Status.ILLEGAL_ADDRESS, Status.ILLEGAL_INSTRUCTION))),
+        ]
+        with m.If(resting):
+            m.d.sync += [fetch.address.eq(self.start_address), frames_left.eq(self.start_frames)]
+        with m.If(ending):
+            m.d.sync += fetch.address.eq(instruction.base)
+        with m.If(ended):
+            m.d.sync += frames_left.eq(frames_left - 1)
+        return m
+
+    def _fetch(self, m, instruction):
+        """Read the words of an instruction, once ``step`` is set to one: a one moves up in it."""
         m.submodules.program = program = BlockMemory(width=32, depth=self.depth,
                                                      family=self.family)
-        address = Signal(ADDRESS_WIDTH + 1)
+        fetch = Signal(data.StructLayout({
+            "step": INSTRUCTION_WORDS + BlockMemory.LATENCY + self.DECODING + 1,
+            "address": ADDRESS_WIDTH + 1, "asking": 1, "beyond": 1}))
         m.d.comb += [
             program.write_address.eq(self.write_address), program.read_en.eq(1),
             program.write_data.eq(self.write_data), program.write_en.eq(self.write_en),
-            program.read_address.eq(address),
+            program.read_address.eq(fetch.address),
         ]
+        m.d.sync += [fetch.step.eq(Mux(fetch.beyond, 0, fetch.step << 1)),
+                     fetch.beyond.eq(fetch.asking & ~fetch.beyond
+                                     & (fetch.address >= self.depth))]
+        with m.If(fetch.asking):
+            m.d.sync += fetch.address.eq(fetch.address + 1)
+        with m.If(fetch.step[INSTRUCTION_WORDS - 1] | fetch.beyond):
+            m.d.sync += fetch.asking.eq(0)
+        bits = Value.cast(instruction)
+        for word in range(INSTRUCTION_WORDS):
+            with m.If(fetch.step[word + BlockMemory.LATENCY]):
+                m.d.sync += bits[32 * word:32 * word + 32].eq(program.read_data)
+        return fetch
 
-        frames_left = Signal(32)
-        last_word = INSTRUCTION_WORDS + BlockMemory.LATENCY - 1
-        word = Signal(range(last_word + 1))
-        bits = Signal(32 * INSTRUCTION_WORDS, reset_less=True)
-        instruction = Signal(Instruction())
-        pending = Signal(len(UNITS))    # Units that have still to take the instruction.
-        layers = Signal(8)              # Layers that all units have taken and not yet written.
-        m.d.comb += Value.cast(instruction).eq(bits)
-        counted = Signal()
-        m.d.sync += layers.eq(layers + counted - self.layer_done)
-        self._offer(m, instruction, pending, layers)
+    def _decode(self, m, instruction, frames_left, last_frame):
+        """Return what is to be done, known :attr:`DECODING` cycles after the last word."""
+        opcode = instruction.opcode
+        first = Signal(data.StructLayout({"known": 1, "end": 1, "layer": 1, "receives": 1,
+                                          "other": 1, "taps": 1, "blocks": 1, "units": len(UNITS)}))
+        decoded = Signal(data.StructLayout({"wrong": 1, "end": 1, "goes": 1, "layer": 1,
+                                            "needs": 1, "units": len(UNITS)}))
+        unit = Signal.like(opcode)      # Which computes the layer before.
+        with m.If(self.reader.valid & self.reader.ready & decoded.layer):
+            m.d.sync += unit.eq(opcode)
+        sends, slides = opcode == Opcode.SEND, opcode == Opcode.DEPTHWISE
+        some = Signal(4)
+        m.d.sync += [
+            *(some[part].eq(frames_left[8 * part:8 * part + 8][part == 0:].any())
+              for part in range(4)),
+            last_frame.eq(~some.any()),
+            first.known.eq(opcode.matches(Opcode.END.value, *(o.value for o in self.opcodes))),
+            first.end.eq(opcode == Opcode.END),
+            first.layer.eq(opcode.matches(*(o.value for o in COMPUTING))),
+            first.receives.eq(opcode == Opcode.RECEIVE),
+            first.other.eq(opcode != unit),
+            # The sender knows nothing of taps and blocks, the window unit nothing of taps.
+            first.taps.eq((sends | slides) & (instruction.last_step != 0)),
+            first.blocks.eq(sends & (instruction.blocks != 0)),
+            first.units.eq(Cat(opcode.matches(*(o.value for o in opcodes))
+                               for opcodes in UNITS.values())),
+        ]
+        unwanted = first.receives & instruction.next & last_frame
+        wrong = ~first.known | first.taps | first.blocks
+        m.d.sync += [
+            decoded.wrong.eq(wrong), decoded.goes.eq(~wrong & ~first.end),
+            decoded.end.eq(first.end), decoded.layer.eq(first.layer),
+            decoded.needs.eq(instruction.wait | (first.layer & first.other)),
+            decoded.units.eq(Mux(unwanted | wrong, 0, first.units)),
+        ]
+        return decoded
 
-        with m.FSM() as fsm:
-            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE") & ~fsm.ongoing("HALT"))
-            with m.State("IDLE"):
-                m.d.sync += [address.eq(self.start_address), frames_left.eq(self.start_frames)]
-                with m.If(self.start):
-                    m.next = "FETCH"
-            with m.State("HALT"):
-                pass
-            with m.State("FETCH"):
-                # What the memory gave before the first word has left the register when the last
-                # one enters it.
-                m.d.sync += [bits.eq(Cat(bits[32:], program.read_data)), word.eq(word + 1)]
-                with m.If(word < INSTRUCTION_WORDS):
-                    m.d.sync += address.eq(address + 1)
-                with m.If(word == last_word):
-                    m.d.sync += word.eq(0)
-                    m.next = "DECODE"
-                with m.Elif((address >= self.depth) & (word < INSTRUCTION_WORDS)):
-                    m.d.sync += word.eq(0)
-                    self._stop(m, Status.ILLEGAL_ADDRESS)
-            with m.State("DECODE"):
-                self._decode(m, instruction, pending, frames_left, address)
-            with m.State("DISPATCH"):
-                with m.If(self.halt):
-                    m.next = "HALT"
-                with m.Elif(pending == 0):
-                    m.d.comb += counted.eq(_is_layer(instruction))
-                    m.next = "FETCH"
-            with m.State("FINISH"):
-                with m.If(self.halt):
-                    m.next = "HALT"
-                with m.Elif(self.idle & (layers == 0)):
-                    self._stop(m, Status.DONE)
-        return m
-
-    def _stop(self, m, status):
-        m.d.comb += [self.stopped.eq(1), self.status.eq(status)]
-        m.next = "IDLE"
-
-    def _decode(self, m, instruction, pending, frames_left, address):
-        """Find the units that the instruction concerns, or carry it out."""
-        m.next = "DISPATCH"
-        with m.Switch(instruction.opcode):
-            for opcode in self.opcodes:
-                with m.Case(opcode):
-                    m.d.sync += pending.eq(
-                        Cat(opcode in opcodes for opcodes in UNITS.values()))
-            with m.Case(Opcode.END):
-                m.d.sync += [frames_left.eq(frames_left - 1),
-                             address.eq(instruction.base)]
-                with m.If(frames_left <= 1):
-                    m.next = "FINISH"
-            with m.Default():
-                self._stop(m, Status.ILLEGAL_INSTRUCTION)
-        # The sender knows nothing of taps and blocks, the window unit nothing of taps.
-        sends = instruction.opcode == Opcode.SEND
-        slides = instruction.opcode == Opcode.DEPTHWISE
-        with m.If(((sends | slides) & (instruction.last_step != 0))
-                  | (sends & (instruction.blocks != 0))):
-            self._stop(m, Status.ILLEGAL_INSTRUCTION)
-        with m.If((instruction.opcode == Opcode.RECEIVE) & instruction.next
-                  & (frames_left <= 1)):
-            m.d.sync += pending.eq(0)
-
-    def _offer(self, m, instruction, pending, layers):
+    def _offer(self, m, instruction, decoded, pending, layers, offering):
         """Offer the instruction to the units that have not taken it."""
-        unit = Signal.like(instruction.opcode)  # Which computes the layer before.
-        with m.If(self.reader.valid & self.reader.ready & _is_layer(instruction)):
-            m.d.sync += unit.eq(instruction.opcode)
-        other = _is_layer(instruction) & (instruction.opcode != unit)
-        written = ~(instruction.wait | other) | (layers == 0)
-        arrived = ~instruction.wait_input | self.frame_ready
-        # What a frame overwrites may still be read for the output.
-        # Words on their way out would hold up the first ones of a layer.
-        free = ~_is_layer(instruction) | self.all_sent
-        for index, name in enumerate(UNITS):
-            if name in _LOADING:
-                missing = pending[index] | ~getattr(self, f"{name}_loaded")
-                free &= (instruction.opcode != _LOADING[name]) | ~missing
-        gates = {"reader": written & arrived & free,
-                 "receiver": written & (~instruction.wait | self.all_read)}
+        # What is missing in the cycle before; it comes once, and then stays. A frame overwrites
+        # what may still be read for the output. Words on their way out would hold up the first
+        # ones of a layer.
+        missing = {name: Signal(name=f"missing_{name}") for name in (
+            "results", "frame", "sent", "read", *_LOADING)}
+        m.d.sync += [
+            missing["results"].eq(decoded.needs & (layers != 0)),
+            missing["frame"].eq(instruction.wait_input & ~self.frame_ready),
+            missing["sent"].eq(decoded.layer & ~self.all_sent),
+            missing["read"].eq(instruction.wait & ~self.all_read),
+            *(missing[name].eq((instruction.opcode == opcode) & (
+                pending[list(UNITS).index(name)] | ~getattr(self, f"{name}_loaded")))
+              for name, opcode in _LOADING.items()),
+        ]
+        gates = {"reader": ("results", "frame", "sent", *_LOADING),
+                 "receiver": ("results", "read")}
         for index, name in enumerate(UNITS):
             port = getattr(self, name)
-            m.d.comb += [
-                port.payload.eq(instruction),
-                port.valid.eq(pending[index] & gates.get(name, 1) & ~self.halt),
-            ]
-            with m.If(port.valid & port.ready):
+            closed = Cat(missing[what] for what in gates.get(name, ())).any()
+            taken = port.valid & port.ready
+            m.d.comb += port.payload.eq(instruction)
+            m.d.sync += port.valid.eq(pending[index] & offering & ~closed & ~taken)
+            with m.If(taken):
                 m.d.sync += pending[index].eq(0)
         m.d.comb += self.frame_taken.eq(
             self.reader.valid & self.reader.ready & instruction.wait_input)
-
-
-def _is_layer(instruction):
-    return instruction.opcode.matches(*(opcode.value for opcode in COMPUTING))

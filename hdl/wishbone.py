@@ -27,16 +27,19 @@ class WishboneSignature(wiring.Signature):
 class WishbonePort(wiring.Component):
     """A Wishbone target that drives a :class:`hdl.registerbank.RegisterBus`.
 
-    Every access ends with ``ack``, or with ``err`` and no effect, in the cycle after it was
-    taken. ``stall`` is high in that cycle, in which a classic initiator still shows the access
-    that has ended and a pipelined one perhaps the next: so both kinds work, at one access every
-    other cycle. Outputs are registers. Bytes that ``sel`` leaves out keep what they hold.
+    Every access ends with ``ack``, or with ``err`` and no effect, :attr:`LATENCY` cycles after it
+    was taken; or with neither, if ``cyc`` falls before. ``stall`` is high until then, that cycle
+    included, in which a classic initiator still shows the access that has ended and a pipelined
+    one perhaps the next: so both kinds work. Outputs are registers. Bytes that ``sel`` leaves out
+    keep what they hold.
 
     Members
     -------
     outer : ``In(WishboneSignature())``
     bus : ``Out(RegisterBus())``
     """
+
+    LATENCY = RegisterBus.LATENCY + 2
 
     def __init__(self):
         super().__init__({"outer": In(WishboneSignature()), "bus": Out(RegisterBus())})
@@ -45,13 +48,19 @@ class WishbonePort(wiring.Component):
         m = Module()
         wishbone, bus = self.outer, self.bus
         taken = wishbone.cyc & wishbone.stb & ~wishbone.stall
-        m.d.comb += [
-            bus.address.eq(wishbone.adr), bus.data.eq(wishbone.dat_w),
-            bus.strobe.eq(wishbone.sel),
-            bus.write.eq(taken & wishbone.we), bus.read.eq(taken & ~wishbone.we),
-        ]
+        answering = Signal(RegisterBus.LATENCY)
+        wanted = Signal()       # The initiator has been there since it made the access.
+        with m.If(~wishbone.stall):
+            m.d.sync += [bus.address.eq(wishbone.adr), bus.data.eq(wishbone.dat_w),
+                         bus.strobe.eq(wishbone.sel)]
+        ended = answering[-1]
         m.d.sync += [
-            wishbone.stall.eq(taken), wishbone.ack.eq(taken & ~bus.error),
-            wishbone.err.eq(taken & bus.error), wishbone.dat_r.eq(bus.value),
+            bus.write.eq(taken & wishbone.we), bus.read.eq(taken & ~wishbone.we),
+            answering.eq(Cat(bus.write | bus.read, answering)),
+            wanted.eq(taken | (wanted & wishbone.cyc)),
+            wishbone.ack.eq(ended & wanted & wishbone.cyc & ~bus.error),
+            wishbone.err.eq(ended & wanted & wishbone.cyc & bus.error),
+            wishbone.dat_r.eq(bus.value),
+            wishbone.stall.eq(taken | bus.write | bus.read | answering.any()),
         ]
         return m

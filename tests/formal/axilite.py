@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 from amaranth.hdl import Assert, Assume, Cat, Mux, Signal
 
+from hdl.registerbank import RegisterBus
 from tests.formal.handshake import Properties, steady
 
 __all__ = ["AxiLiteEffects", "AxiLiteRules"]
@@ -20,6 +21,14 @@ def channels(axi):
         payload=Cat(getattr(axi, f"{name}{part}") for part in parts),
         valid=getattr(axi, f"{name}valid"), ready=getattr(axi, f"{name}ready"))
         for name, (parts, _) in CHANNELS.items()}
+
+
+def ago(m, name, event):
+    """Return whether something happened 1, 2, … cycles ago, up to the cycles from an access to its
+    response."""
+    past = Signal(RegisterBus.LATENCY + 1, name=name)
+    m.d.sync += past.eq(Cat(event, past))
+    return past
 
 
 def transfer(channel):
@@ -42,28 +51,39 @@ class AxiLiteRules(Properties):
                                       - transfer(ports[response]))
             m.d.comb += Assert(unanswered == ~ports[name].ready + ports[response].valid)
 
-        # Responses come from accesses of the cycle before, and say what the bus said.
+        # Responses come so many cycles after the access, and say what the bus said.
         for response, access in (("b", bus.write), ("r", bus.read)):
             port = ports[response]
-            accessed, failed, kept = (Signal(name=f"{response}_{name}")
-                                      for name in ("accessed", "failed", "kept"))
-            m.d.sync += [accessed.eq(access), failed.eq(bus.error),
-                         kept.eq(port.valid & ~port.ready)]
-            m.d.comb += Assert(port.valid == (accessed | kept))
-            with m.If(accessed):
+            accessed = ago(m, f"{response}_accessed", access)
+            failed, kept = (Signal(name=f"{response}_{name}") for name in ("failed", "kept"))
+            m.d.sync += [failed.eq(bus.error), kept.eq(port.valid & ~port.ready)]
+            m.d.comb += Assert(port.valid == (accessed[-1] | kept))
+            with m.If(accessed[-1]):
                 m.d.comb += Assert(getattr(axi, f"{response}resp") == Mux(failed, 2, 0))
         self._promptness(m, axi, bus)
 
     def _promptness(self, m, axi, bus):
-        """A complete write goes to the bus at once, a read within two cycles."""
+        """One access at a time, and at once; a complete write first, but once before a read."""
+        begins = bus.read | bus.write
+        under_way = begins | ago(m, "begun", begins)[:-1].any()
+        writable = ~axi.awready & ~axi.wready & ~axi.bvalid
+        readable = ~axi.arready & ~axi.rvalid
+        write_due, read_due, was_under_way, passed_over = (Signal(name=name) for name in (
+            "write_due", "read_due", "was_under_way", "passed_over"))
+        m.d.sync += [write_due.eq(writable & ~under_way), was_under_way.eq(under_way),
+                     read_due.eq(readable & ~under_way)]
+        with m.If(begins):
+            m.d.sync += passed_over.eq(bus.write & read_due)
         m.d.comb += [
             Assert(~(bus.read & bus.write)),
-            Assert(bus.write == (~axi.awready & ~axi.wready & (~axi.bvalid | axi.bready))),
+            Assert(~(begins & was_under_way)),
+            Assert(bus.write == write_due),
+            Assert(bus.read == (read_due & ~write_due)),
+            # The read that has been passed over is still there, and its turn comes.
+            Assert(~passed_over | ~axi.arready),
+            Assert(~passed_over | under_way | (readable & ~writable)),
+            Assert(~(passed_over & bus.write)),
         ]
-        passed_over = Signal()
-        able = ~axi.arready & (~axi.rvalid | axi.rready)
-        m.d.sync += passed_over.eq(able & ~bus.read)
-        m.d.comb += Assert(~passed_over | ~able | bus.read)
 
 
 class AxiLiteEffects(Properties):
@@ -73,14 +93,14 @@ class AxiLiteEffects(Properties):
         axi, bus = dut.outer, dut.bus
         address, read_address = Signal.like(axi.awaddr), Signal.like(axi.araddr)
         data, strobe = Signal(32), Signal(4)
-        value, read = Signal(32), Signal()
+        value, read = Signal(32), ago(m, "read", bus.read)[-1]
         with m.If(axi.awvalid & axi.awready):
             m.d.sync += address.eq(axi.awaddr)
         with m.If(axi.wvalid & axi.wready):
             m.d.sync += [data.eq(axi.wdata), strobe.eq(axi.wstrb)]
         with m.If(axi.arvalid & axi.arready):
             m.d.sync += read_address.eq(axi.araddr)
-        m.d.sync += [value.eq(bus.value), read.eq(bus.read)]
+        m.d.sync += value.eq(bus.value)
         with m.If(bus.write):
             m.d.comb += Assert((bus.address == address[2:]) & (bus.data == data)
                                & (bus.strobe == strobe))

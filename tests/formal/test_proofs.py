@@ -2,7 +2,7 @@ import pytest
 
 from hdl.axi import AxiLitePort
 from hdl.blockmemory import StreamedMemory
-from hdl.fifo import StreamBuffer
+from hdl.fifo import StreamBuffer, StreamRegister
 from hdl.guards import InputGuard, OutputGuard
 from hdl.memories import ActivationMemory
 from hdl.operands import CoefficientReader, TileWriter, WeightReader
@@ -18,6 +18,7 @@ from tests.formal.prover import prove
 #: Components, of small sizes where the size does not matter to the rule.
 PARAMETERS = {
     StreamBuffer: {"shape": 1, "depth": 3},
+    StreamRegister: {"shape": 2},
     StreamedMemory: {"width": 2, "depth": 2, "side": 1},
     ActivationReader: {"rows": 2},
     ActivationMemory: {"channels": 2, "lanes": 1, "depth": 16},
@@ -40,11 +41,15 @@ PROOFS = (
     (Handshakes, WeightReader, "storage.o.ready.eq(self.o.ready)", "storage.o.ready.eq(1)"),
     (Handshakes, CoefficientReader, "storage.o.ready.eq(self.o.ready)", "storage.o.ready.eq(1)"),
     (Handshakes, TileWriter, "m.Elif(self.o.valid & self.o.ready)", "m.Elif(self.o.valid)"),
-    (Handshakes, WordSender, "(beat == 1) & self.o.ready", "(beat == 1)"),
+    (Handshakes, WordSender, "wiring.connect(m, out.o, wiring.flipped(self.o))",
+     "m.d.comb += [self.o.valid.eq(out.o.valid), self.o.payload.eq(out.o.payload),"
+     " out.o.ready.eq(1)]"),
+    (Handshakes, StreamRegister, "~self.o.valid | self.o.ready", "1"),
     (BufferCounts, StreamBuffer, "free & ~(push & (count == inner - 1))", "free"),
-    (AxiLiteRules, AxiLitePort, "(~axi.bvalid | axi.bready)", "1"),
-    (AxiLiteRules, AxiLitePort, "(~axi.rvalid | axi.rready)", "1"),
-    (AxiLiteRules, AxiLitePort, "~axi.arready & ~bus.write &", "~axi.arready &"),
+    (AxiLiteRules, AxiLitePort, "~axi.wready & ~axi.bvalid", "~axi.wready"),
+    (AxiLiteRules, AxiLitePort, "~axi.arready & ~axi.rvalid", "~axi.arready"),
+    (AxiLiteRules, AxiLitePort, "idle & ~complete & ~axi.arready", "idle & ~axi.arready"),
+    (AxiLiteRules, AxiLitePort, "~bus.write & ~bus.read & ~answering.any()", "~answering.any()"),
     (InputPackets, InputGuard, "(dropping | self.reset) &", "dropping &"),
     (InputPackets, InputGuard, "self.discard & ~self.under_way", "self.discard"),
     (OutputPackets, OutputGuard, "kept.last.eq(~offered | self.i.p.last)", "kept.last.eq(1)"),
@@ -68,8 +73,8 @@ def test_proved_and_can_fail(request, properties, cls, old, new):
 BOUNDED = (
     (BufferOrder, StreamBuffer, 12, "write.data.eq(self.i.payload)",
      "write.data.eq(self.i.payload & (count != 1))"),
-    (AxiLiteEffects, AxiLitePort, 12, "Mux(bus.write, write_address",
-     "Mux(bus.read, write_address"),
+    (AxiLiteEffects, AxiLitePort, 12, "Mux(complete, write_address",
+     "Mux(axi.awready, write_address"),
     (AxiLiteEffects, AxiLitePort, 12, "with m.If(axi.wvalid & axi.wready)",
      "with m.If(axi.wvalid & ~bus.read)"),
 )

@@ -142,6 +142,7 @@ class World:
             self.inputs["all_sent"] = 0
         if name == "reader":
             self.inputs["all_read"] = 0
+        self.inputs["idle"] = 0
         self.takers.add(name)
         self.result.taken.append((len(self.result.busy) - 1, name, self.number))
 
@@ -159,10 +160,8 @@ class World:
                 self.takers = set()
                 if opcode in LAYERS:
                     self.outstanding.append(opcode)
-        for name in ("all_read", "all_sent", "frame_ready", "window_loaded", "vector_loaded"):
-            if name not in self.withheld:
-                inputs[name] |= self._now()
-        inputs["idle"] = int("idle" not in self.withheld and self._now())
+        for name in inputs.keys() - {"layer_done", *self.withheld}:
+            inputs[name] |= self._now()
 
 
 def run(program, *, frames=1, address=0, depth=256, seed=0, pace=1, withheld=(), cycles=10_000,

@@ -92,7 +92,7 @@ def test_wishbone_ends_each_access_once(pipelined):
 
     async def last(ctx):
         await initiator(ctx)
-        await ctx.tick().repeat(3)
+        await ctx.tick().repeat(1 + WishbonePort.LATENCY)
 
     simulate(dut, last, background=(target, answers, monitor))
     assert taken == accesses

@@ -10,7 +10,7 @@ import pytest
 from hdl.config import load
 from hdl.control import EngineControl
 from hdl.isa import Status
-from hdl.registerbank import RegisterBank
+from hdl.registerbank import RegisterBank, RegisterBus
 from hdl.registers import REGISTERS, VERSION, Access, Register, RegisterField, check_registers
 from sim.registers import Registers
 from tests.hdl.bench import simulate
@@ -25,14 +25,17 @@ async def write(ctx, dut, name, *, strobe=15, **fields):
     ctx.set(dut.bus.write, 1)
     await ctx.tick()
     ctx.set(dut.bus.write, 0)
+    await ctx.tick().repeat(RegisterBus.LATENCY)
 
 
 async def read(ctx, dut, name):
     ctx.set(dut.bus.address, Registers.offset(name) // 4)
     ctx.set(dut.bus.read, 1)
-    word = ctx.get(dut.bus.value)
     await ctx.tick()
     ctx.set(dut.bus.read, 0)
+    await ctx.tick().repeat(RegisterBus.LATENCY - 1)
+    word = ctx.get(dut.bus.value)
+    await ctx.tick()
     return Registers.decode(name, word)
 
 
@@ -53,21 +56,28 @@ def test_bank_behaves_as_the_map_says():
             elif field.access is Access.CLEAR:
                 state[key] &= ~ones
 
+    def change(ctx):
+        """Draw what the bank is given from outside for a cycle; return the events."""
+        events = {}
+        for register in REGISTERS:
+            for field in register.fields:
+                member = dut.member(register, field)
+                if field.access is Access.READ:
+                    state[register.name, field.name] = chance.getrandbits(field.width)
+                    ctx.set(getattr(dut, member), state[register.name, field.name])
+                elif field.access is Access.CLEAR:
+                    events[register.name, field.name] = chance.random() < 0.2
+                    ctx.set(getattr(dut, f"{member}_set"), events[register.name, field.name])
+        return events
+
+    def happened(events):
+        for key, event in events.items():
+            state[key] |= event
+
     async def bench(ctx):
-        for _ in range(3000):
-            pulses, events = set(), {}
-            for register in REGISTERS:
-                for field in register.fields:
-                    member = dut.member(register, field)
-                    if field.access is Access.READ:
-                        state[register.name, field.name] = chance.getrandbits(field.width)
-                        ctx.set(getattr(dut, member), state[register.name, field.name])
-                    elif field.access is Access.CLEAR:
-                        events[register.name, field.name] = chance.random() < 0.2
-                        ctx.set(getattr(dut, f"{member}_set"),
-                                events[register.name, field.name])
-                    elif field.access is Access.PULSE:
-                        pulses.add((member, field, register.name))
+        pulses = [(dut.member(register, field), field, register.name) for register in REGISTERS
+                  for field in register.fields if field.access is Access.PULSE]
+        for _ in range(2000):
             offset = chance.choice([*(each.offset for each in REGISTERS), 0x1C, 0x48, 0xFFC])
             register = next((each for each in REGISTERS if each.offset == offset), None)
             writing, strobe = chance.random() < 0.5, chance.randrange(16)
@@ -76,20 +86,34 @@ def test_bank_behaves_as_the_map_says():
             for name, value in (("address", offset // 4), ("data", data), ("strobe", strobe),
                                 ("write", writing), ("read", not writing)):
                 ctx.set(getattr(dut.bus, name), value)
+            events = change(ctx)
+            await ctx.tick()
+            happened(events)
+
+            ctx.set(dut.bus.write, 0)
+            ctx.set(dut.bus.read, 0)
             legal = register is not None and (register.writable or not writing)
-            assert ctx.get(dut.bus.error) == (not legal)
-            if legal and not writing:
-                word = sum(state[register.name, field.name] << field.low
-                           for field in register.fields if field.access is not Access.PULSE)
-                assert ctx.get(dut.bus.value) == word
+            events = change(ctx)
+            word = sum(state[register.name, field.name] << field.low
+                       for field in register.fields if field.access is not Access.PULSE
+                       ) if register else 0
+            for each in REGISTERS:
+                assert ctx.get(getattr(dut, f"{each.name.lower()}_taken")) == (
+                    each is register and not writing)
             if legal and writing:
                 model_write(register, data, mask)
-            for key, event in events.items():
-                state[key] |= event
             await ctx.tick()
+            happened(events)
+
+            assert ctx.get(dut.bus.error) == (not legal)
+            if legal and not writing:
+                assert ctx.get(dut.bus.value) == word
             for member, field, name in pulses:
                 assert ctx.get(getattr(dut, member)) == (
                     legal and writing and register.name == name and (data & mask) >> field.low & 1)
+            events = change(ctx)
+            await ctx.tick()
+            happened(events)
 
     simulate(dut, bench)
 
@@ -108,7 +132,7 @@ def test_counters_and_latch():
             ctx.set(dut.busy, 0)
             ctx.set(dut.layer_done, 0)
             ctx.set(dut.frame_done, 0)
-            await ctx.tick()
+            await ctx.tick().repeat(2)
             assert await read(ctx, dut, "CYCLES_LOW") == {"cycles": cycles}
             assert await read(ctx, dut, "CYCLES_HIGH") == {"cycles": 0}
             assert await read(ctx, dut, "LAYERS") == {"done": cycles // 3}
@@ -123,12 +147,13 @@ def test_high_half_is_of_the_low_halfs_time():
 
     async def bench(ctx):
         ctx.set(dut.busy, 1)
-        await ctx.tick().repeat(2)
-        ctx.set(dut.cycles, (7 << 32) - 1)
+        await ctx.tick().repeat(3)
+        # It is looked at in the next cycle.
+        ctx.set(dut.cycles, (7 << 32) - 2)
         assert await read(ctx, dut, "CYCLES_LOW") == {"cycles": 2**32 - 1}
         await ctx.tick().repeat(5)
         assert await read(ctx, dut, "CYCLES_HIGH") == {"cycles": 6}
-        assert await read(ctx, dut, "CYCLES_LOW") == {"cycles": 6}
+        assert await read(ctx, dut, "CYCLES_LOW") == {"cycles": 10}
         assert await read(ctx, dut, "CYCLES_HIGH") == {"cycles": 7}
 
     simulate(dut, bench)
@@ -143,7 +168,7 @@ def test_stop_events():
         for status in (Status.NONE, Status.DONE, Status.DONE, Status.LONG_PACKET, Status.NONE,
                        Status.ILLEGAL_ADDRESS, Status.NONE):
             ctx.set(dut.status, status)
-            await ctx.tick().repeat(2)
+            await ctx.tick().repeat(3)
             events.append((await read(ctx, dut, "INTERRUPT_PENDING"))["stopped"])
             await write(ctx, dut, "INTERRUPT_PENDING", stopped=1)
 
@@ -152,19 +177,22 @@ def test_stop_events():
 
 
 def test_a_reset_comes_before_a_start():
-    """Of both in one write, only the reset reaches the engine, in the cycle after."""
+    """Of both in one write, only the reset reaches the engine, two cycles later."""
     dut = EngineControl(load("tiny"))
 
     async def bench(ctx):
         ctx.set(dut.bus.address, Registers.offset("CONTROL") // 4)
         ctx.set(dut.bus.strobe, 15)
-        ctx.set(dut.bus.write, 1)
         for start, reset in ((1, 0), (0, 1), (1, 1)):
             ctx.set(dut.bus.data, Registers.encode("CONTROL", start=start, reset=reset))
+            ctx.set(dut.bus.write, 1)
+            await ctx.tick()
+            ctx.set(dut.bus.write, 0)
+            assert not ctx.get(dut.start)
+            assert not ctx.get(dut.reset)
             await ctx.tick()
             assert (ctx.get(dut.start), ctx.get(dut.reset)) == (start and not reset, reset)
-        ctx.set(dut.bus.write, 0)
-        await ctx.tick()
+            await ctx.tick()
         assert (await read(ctx, dut, "STATUS"))["refused"]
 
     simulate(dut, bench)

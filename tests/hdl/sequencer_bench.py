@@ -70,6 +70,7 @@ class World:
         self.number = 0             # Of the instruction that is being taken.
         self.takers = set()
         self.outstanding = deque()  # Layers that all units have taken and that are not written.
+        self.quiet = 0              # Cycles since there was something to do.
         self.layer = None           # Opcode of the last one that the reader took.
         self.inputs = dict.fromkeys(("all_read", "all_sent", "frame_ready", "window_loaded",
                                      "vector_loaded", "layer_done", "idle"), 0)
@@ -100,6 +101,9 @@ class World:
             took = self.takers.copy()
             for name, payload in taken:
                 self._take(name, payload, took)
+            if stopped and status == Status.DONE:
+                assert self.quiet >= Sequencer.SETTLING, "done before all faults are known"
+            self.quiet = self.quiet + 1 if self.inputs["idle"] and not self.outstanding else 0
             if stopped:
                 result.stopped.append((len(result.busy) - 1, Status(status)))
                 halted |= status > Status.DONE

@@ -84,9 +84,9 @@ a packet that fills a memory is under way, for no frames, in one write with `res
 fault until the next soft reset. A START packet while a program runs is a fault, `ILLEGAL_PACKET`,
 because what is in a stream cannot be refused.
 
-`CYCLES`, `LAYERS` and `FRAMES` begin at zero with every program. `CYCLES` counts the cycles in
-which `STATUS.busy` is high: from the cycle after the START packet's last word, or the write to
-`CONTROL`, to that in which the program stops, all results taken.
+`CYCLES`, `LAYERS` and `FRAMES` begin at zero with every program. `CYCLES` counts the cycles of the
+program: from the one in which it begins, at most ten after the START packet or the write to
+`CONTROL`, to that in which it stops, all results taken.
 
 ## Why the engine stopped
 | `STATUS.code` | name |

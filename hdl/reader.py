@@ -3,13 +3,13 @@
 from enum import IntEnum
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import OPERAND_WIDTH
-from .walkers import COORDINATE_WIDTH, Pixel, PixelWalker, TapWalker
+from .walkers import Pixel, PixelWalker, TapWalker, countdown
 
 __all__ = ["ActivationReader", "ReadRequest", "Route"]
 
@@ -60,9 +60,11 @@ class CountCheck(wiring.Component):
     Members
     -------
     layer : ``In(Instruction())``
-        Steady while the walk lasts.
-    restart : ``In(1)``
-        A walk begins.
+        Steady while the walk lasts, and for a cycle more.
+    clear, restart : ``In(1)``
+        A layer begins, the latter from the cycle after the former on.
+    end_block : ``In(1)``
+        A walk over the pixels ends.
     pixel, last_pixel : ``In(1)``
         A pixel is passed, and it is the last one of the walk.
     step, last_word : ``In(1)``
@@ -70,13 +72,15 @@ class CountCheck(wiring.Component):
     last_tile : ``In(1)``
         That word belongs to the last tile.
     wrong : ``Out(1)``
-        They differ. Stays high until a reset.
+        They differ, found out two cycles later. Stays high until a reset.
     """
 
     def __init__(self):
         super().__init__({
             "layer": In(Instruction()),
+            "clear": In(1),
             "restart": In(1),
+            "end_block": In(1),
             "pixel": In(1),
             "last_pixel": In(1),
             "step": In(1),
@@ -87,24 +91,25 @@ class CountCheck(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        steps_left = Signal.like(self.layer.last_step)
-        pixels_left = Signal.like(self.layer.pixels)
+        restart, end_block, pixel, last_pixel, step, last_word, last_tile = (
+            Signal(name=name) for name in ("restart1", "end_block1", "pixel1", "last_pixel1",
+                                           "step1", "last_word1", "last_tile1"))
         finished = Signal()     # The last pixel has been passed.
-        finishing = finished | (self.pixel & self.last_pixel)
-        with m.If(self.pixel & ~finished):
-            m.d.sync += [pixels_left.eq(pixels_left - 1), finished.eq(self.last_pixel)]
-            with m.If(self.last_pixel != (pixels_left == 0)):
-                m.d.sync += self.wrong.eq(1)
-        with m.If(self.step):
-            m.d.sync += steps_left.eq(Mux(self.last_word, self.layer.last_step, steps_left - 1))
-            with m.If(self.last_word != (steps_left == 0)):
-                m.d.sync += self.wrong.eq(1)
-            with m.If(self.last_word & (self.last_tile != finishing)):
-                m.d.sync += self.wrong.eq(1)
-        # The last step of a block of channels is that of a walk, and the next one begins with it.
-        with m.If(self.restart):
-            m.d.sync += [steps_left.eq(self.layer.last_step), pixels_left.eq(self.layer.pixels),
-                         finished.eq(0)]
+        new_pixel, finishing = Signal(), Signal()
+        m.d.comb += [new_pixel.eq(pixel & ~finished),
+                     finishing.eq(finished | (pixel & last_pixel))]
+        m.d.sync += [
+            restart.eq(self.restart), pixel.eq(self.pixel), last_pixel.eq(self.last_pixel),
+            step.eq(self.step), last_word.eq(self.last_word), last_tile.eq(self.last_tile),
+            end_block.eq(self.end_block), finished.eq(finishing & ~restart & ~end_block),
+        ]
+        all_steps, all_pixels = (
+            countdown(m, name, start, clear=self.clear, step=restart | count)
+            for name, start, count in (("steps", self.layer.last_step, step),
+                                       ("pixels", self.layer.pixels, new_pixel)))
+        with m.If((new_pixel & (last_pixel != all_pixels)) | (step & (last_word != all_steps))
+                  | (step & last_word & (last_tile != finishing))):
+            m.d.sync += self.wrong.eq(1)
         return m
 
 
@@ -113,10 +118,19 @@ class ActivationReader(wiring.Component):
 
     For each block of output channels, for each tile of ``rows`` output pixels, for each word of
     a pixel's taps, one request a row. The pixels of a tile are found one by one during its first
-    step and go round in a ring for the others, so one request leaves every cycle from the first
-    to the last, whatever the stride, padding, dilation or batch.
+    step and kept for the others, so one request begins every cycle from the first to the last,
+    whatever the stride, padding, dilation or batch.
 
-    The first request leaves four cycles after the layer was accepted.
+    Whether a request may begin is known a cycle ahead, and from then on it need not wait for
+    anything: so what takes it can, with :attr:`credit`, let begin only what it has room for.
+
+    ::
+
+        cycle  0 begun: rows, taps, tiles and blocks are counted
+               1 moved: the pixel, or that of the step before; and the tap
+               2 added: the pixel's address and coordinates, and the tap's
+               3 seen: whether they are in the input
+               4 requested
 
     Parameters
     ----------
@@ -127,18 +141,27 @@ class ActivationReader(wiring.Component):
     -------
     layers : ``In(stream.Signature(Instruction()))``
         What to read. Only its fields about activations matter.
+    credit : ``In(1)``
+        A request may begin in the next cycle.
+    begun : ``Out(1)``
+        One begins.
     requests : ``Out(stream.Signature(ReadRequest()))``
+        The first is offered :attr:`LATENCY` cycles after its layer was accepted.
     idle : ``Out(1)``
         No request is still to leave.
     wrong : ``Out(1)``
         The counts of an instruction contradict each other (:class:`CountCheck`).
     """
 
+    LATENCY = 6
+
     def __init__(self, *, rows):
         check_range("Rows", rows, 1, 64)
         self.rows = rows
         super().__init__({
             "layers": In(stream.Signature(Instruction())),
+            "credit": In(1, init=1),
+            "begun": Out(1),
             "requests": Out(stream.Signature(ReadRequest())),
             "idle": Out(1),
             "wrong": Out(1),
@@ -146,91 +169,124 @@ class ActivationReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.pixels = pixels = PixelWalker()
-        m.submodules.taps = taps = TapWalker()
-        m.submodules.check = check = CountCheck()
-        layer = Signal(Instruction(), reset_less=True)
-        m.d.comb += [unit.layer.eq(layer) for unit in (pixels, taps, check)]
-
-        busy = Signal()
-        begin = Signal()        # Of the layer.
-        row = Signal(range(max(2, self.rows)))
-        tiles_left = Signal.like(layer.tiles)
-        blocks_left = Signal.like(layer.blocks)
-        origin = Signal(ADDRESS_WIDTH)
-        end_block = Signal()    # The walk over the pixels begins anew.
+        # All stages move on together, or none does.
         advance = ~self.requests.valid | self.requests.ready
-        m.d.comb += [
-            self.layers.ready.eq(~busy),
-            pixels.origin.eq(origin), taps.restart.eq(begin),
-            *(unit.restart.eq(begin | end_block) for unit in (pixels, check)),
-        ]
-        with m.If(self.layers.valid & self.layers.ready):
-            m.d.sync += [
-                layer.eq(self.layers.payload), busy.eq(1), begin.eq(1), row.eq(0),
-                origin.eq(self.layers.p.base), tiles_left.eq(self.layers.p.tiles),
-                blocks_left.eq(self.layers.p.blocks),
-            ]
+        pixels, taps, check = PixelWalker(), TapWalker(), CountCheck()
+        m.submodules.pixels = EnableInserter(advance)(pixels)
+        m.submodules.taps = EnableInserter(advance)(taps)
+        m.submodules.check = check
+        layer = Signal(Instruction(), reset_less=True)
+        free, busy = Signal(init=1), Signal()   # Either, as both have far to go.
+        begin, restart = Signal(), Signal()     # A layer begins; it does so in this cycle.
+        # Nor is a layer taken meanwhile, since what is on its way still looks at the one before.
+        m.d.comb += self.layers.ready.eq(free & advance)
+        with m.If(self.layers.ready):
+            m.d.sync += layer.eq(self.layers.payload)
 
-        # Stage 1: the pixel of this row, new in a tile's first step, else from the ring.
-        step = Signal()         # A request leaves this stage.
-        ring = Signal(data.ArrayLayout(Pixel(), self.rows), reset_less=True)
-        pixel = Signal(Pixel())
-        last_row = row == self.rows - 1
-        end_tile = step & last_row & taps.last
+        # Whether a request begins; and whether it is that of the last row, or of the first step.
+        go, go_last, go_first = (Signal(name=name) for name in ("go", "go_last", "go_first"))
+        row = Signal(range(max(2, self.rows)))
+        last_row, first_step = Signal(init=self.rows == 1), Signal()
+        step, end_row = go & advance, go_last & advance
+        last_step, end_layer = self._count(m, layer, free, restart, end_row, go_first & advance,
+                                           last_row, pixels, taps, check)
+        m.d.comb += [restart.eq(begin & advance), self.begun.eq(step), self.wrong.eq(check.wrong)]
+        busy_next, go_next, last_row_next, first_step_next = (
+            Signal(name=name) for name in ("busy_next", "go_next", "last_row_next",
+                                           "first_step_next"))
         m.d.comb += [
-            step.eq(busy & ~begin & advance),
-            Value.cast(pixel).eq(Mux(taps.first, pixels.pixel, ring[0])),
-            pixels.advance.eq(step & taps.first),
-            taps.advance.eq(step & last_row),
-            check.pixel.eq(pixels.advance), check.last_pixel.eq(pixels.last),
-            check.step.eq(taps.advance), check.last_word.eq(taps.last),
-            check.last_tile.eq(tiles_left == 0), self.wrong.eq(check.wrong),
-            end_block.eq(end_tile & (tiles_left == 0)),
+            busy_next.eq(Mux(busy, ~end_layer, self.layers.valid & advance)),
+            go_next.eq(Mux(go & ~advance, 1,
+                           self.credit & busy & ~end_layer & (~begin | advance))),
+            last_row_next.eq(Mux(step, row == self.rows - 2, last_row) if self.rows > 1 else 1),
+            first_step_next.eq(Mux(restart | end_row, restart | last_step, first_step)),
+        ]
+        m.d.sync += [
+            busy.eq(busy_next), free.eq(~busy_next),
+            begin.eq(Mux(advance, self.layers.valid & free, begin)),
+            go.eq(go_next), last_row.eq(last_row_next), first_step.eq(first_step_next),
+            go_last.eq(go_next & last_row_next), go_first.eq(go_next & first_step_next),
         ]
         with m.If(step):
-            m.d.sync += [
-                Value.cast(ring).eq(Cat(*(ring[1:]), pixel)),
-                row.eq(Mux(last_row, 0, row + 1)),
-            ]
-        # `origin` is always that of the block to be walked next.
-        with m.If(begin | end_block):
-            m.d.sync += [begin.eq(0), origin.eq(origin + layer.block_step)]
-        with m.If(end_tile):
-            m.d.sync += tiles_left.eq(tiles_left - 1)
-        with m.If(end_block):
-            m.d.sync += [tiles_left.eq(layer.tiles), blocks_left.eq(blocks_left - 1),
-                         busy.eq(blocks_left != 0)]
+            m.d.sync += row.eq(Mux(last_row, 0, row + 1))
 
-        waiting = self._requests(m, layer, pixel, taps, step, advance)
+        waiting = self._requests(m, layer, pixels, taps, row, step, first_step, advance)
         m.d.comb += self.idle.eq(~busy & ~waiting & ~self.requests.valid)
         return m
 
-    def _requests(self, m, layer, pixel, taps, step, advance):
-        """Stages 2 and 3: add the tap to the pixel, then see whether it is in the input; return
-        whether a request is between them."""
-        valid = Signal()
-        live = Signal()
-        address = Signal(ADDRESS_WIDTH)
-        y = Signal(signed(COORDINATE_WIDTH))
-        x = Signal(signed(COORDINATE_WIDTH))
-        height = Signal.like(layer.in_height)
-        width = Signal.like(layer.in_width)
-        request = self.requests.payload
-        pad_code = Signal.like(layer.pad_code)
-        route, next_route = Signal(Route), Signal(Route)
+    def _count(self, m, layer, free, restart, end_row, new_pixel, last_row, pixels, taps, check):
+        """Count steps, tiles and blocks, and walk; return whether this is the last step of a tile,
+        and whether the last request of the layer begins."""
+        end_tile, end_block, end_layer = Signal(), Signal(), Signal()
+        # Steps are counted as the layer says; the words that it means are what is checked.
+        last_step, last_tile, last_block = (
+            countdown(m, name, start, clear=free, step=restart | step)
+            for name, start, step in (("steps", layer.last_step, end_row),
+                                      ("tiles", layer.tiles, end_tile),
+                                      ("blocks", layer.blocks, end_block)))
+        for unit in (pixels, taps, check):
+            m.d.comb += [unit.layer.eq(layer), unit.clear.eq(free), unit.restart.eq(restart)]
+        m.d.comb += [
+            end_tile.eq(end_row & last_step), end_block.eq(end_tile & last_tile),
+            end_layer.eq(end_block & last_block),
+            pixels.advance.eq(new_pixel), pixels.jump.eq(last_row & last_tile),
+            taps.advance.eq(end_row),
+            check.pixel.eq(new_pixel), check.last_pixel.eq(pixels.last),
+            check.step.eq(end_row), check.last_word.eq(taps.last),
+            check.last_tile.eq(last_tile), check.end_block.eq(end_block),
+        ]
+        return last_step, end_layer
+
+    def _requests(self, m, layer, pixels, taps, row, step, first_step, advance):
+        """What follows when a request has begun; return whether any is on its way."""
+        valid = Signal(3)
+        first1, row1 = Signal(), Signal.like(row)
+        kept = self._kept(m, pixels.pixel, row, row1, valid[0] & first1, advance)
+        pixel2, pixel3 = (Signal(Pixel(), name=name, reset_less=True)
+                          for name in ("pixel2", "pixel3"))
+        offset2, y2, x2 = (Signal.like(value, name=name, reset_less=True) for name, value in (
+            ("offset2", taps.offset), ("y2", taps.y), ("x2", taps.x)))
+        # What is needed of the layer at the end: by then there may be another one.
+        shape = data.StructLayout({"height": 12, "width": 12, "pad_code": OPERAND_WIDTH,
+                                   "route": Route})
+        limits, limits1, limits2 = (Signal(shape, name=name, reset_less=True)
+                                    for name in ("limits", "limits1", "limits2"))
+        m.d.comb += [limits.height.eq(layer.in_height), limits.width.eq(layer.in_width),
+                     limits.pad_code.eq(layer.pad_code)]
         with m.Switch(layer.opcode):
-            for opcode, unit in _ROUTES.items():
+            for opcode, route in _ROUTES.items():
                 with m.Case(opcode):
-                    m.d.comb += next_route.eq(unit)
+                    m.d.comb += limits.route.eq(route)
+        request = self.requests.payload
         with m.If(advance):
             m.d.sync += [
-                valid.eq(step), live.eq(pixel.live), address.eq(pixel.address + taps.offset),
-                y.eq(pixel.y + taps.y), x.eq(pixel.x + taps.x),
-                height.eq(layer.in_height), width.eq(layer.in_width),
-                pad_code.eq(layer.pad_code), route.eq(next_route),
-                request.pad_code.eq(pad_code), request.route.eq(route),
-                self.requests.valid.eq(valid), request.address.eq(address), request.live.eq(live),
-                request.inside.eq((y >= 0) & (y < height) & (x >= 0) & (x < width)),
+                valid.eq(Cat(step, valid[:-1])), self.requests.valid.eq(valid[-1]),
+                first1.eq(first_step), row1.eq(row), limits1.eq(limits), limits2.eq(limits1),
+                Value.cast(pixel2).eq(Mux(first1, pixels.pixel, kept)),
+                offset2.eq(taps.offset), y2.eq(taps.y), x2.eq(taps.x),
+                pixel3.address.eq(pixel2.address + offset2), pixel3.live.eq(pixel2.live),
+                pixel3.y.eq(pixel2.y + y2), pixel3.x.eq(pixel2.x + x2),
+                request.address.eq(pixel3.address), request.live.eq(pixel3.live),
+                request.inside.eq((pixel3.y >= 0) & (pixel3.y < limits2.height)
+                                  & (pixel3.x >= 0) & (pixel3.x < limits2.width)),
+                request.pad_code.eq(limits2.pad_code), request.route.eq(limits2.route),
             ]
-        return valid
+        return valid.any()
+
+    def _kept(self, m, pixel, row, row1, keep, advance):
+        """Keep ``pixel`` of ``row1`` if it is to be kept; return that of the ``row`` of the cycle
+        before."""
+        pixel = Value.cast(pixel)
+        if self.rows == 1:
+            kept = Signal.like(pixel, reset_less=True)
+            with m.If(keep & advance):
+                m.d.sync += kept.eq(pixel)
+            return kept
+        # A row's pixel is read two steps after it was written, or later.
+        m.submodules.kept = kept = memory.Memory(shape=len(pixel), depth=self.rows, init=[])
+        write, read = kept.write_port(), kept.read_port()
+        m.d.comb += [
+            write.addr.eq(row1), write.data.eq(pixel), write.en.eq(keep & advance),
+            read.addr.eq(row), read.en.eq(advance),
+        ]
+        return read.data

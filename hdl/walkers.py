@@ -6,11 +6,39 @@ from amaranth.lib.wiring import In, Out
 
 from .isa import ADDRESS_WIDTH, TAP_SPAN, Instruction
 
-__all__ = ["COORDINATE_WIDTH", "Pixel", "PixelWalker", "TapWalker"]
+__all__ = ["COORDINATE_WIDTH", "Pixel", "PixelWalker", "TapWalker", "countdown"]
 
 
 #: Bits of an input coordinate, which may lie in the padding on either side.
 COORDINATE_WIDTH = 14
+
+
+def countdown(m, name, start, *, clear, step):
+    """Return whether a count of steps is at its last one: a register, the sign of what is left.
+
+    Parameters
+    ----------
+    m : Module
+        Module to add to.
+    name : str
+        Of what is counted.
+    start : Value
+        Steps, less one. Looked at when the count begins, also when it does so anew.
+    clear : Value, 1 bit
+        Forget the count.
+    step : Value, 1 bit
+        Count; or begin, after ``clear`` and after the last one.
+    """
+    start = Value.cast(start)
+    # Less one. An ECP5 register can be set to what it is configured with, and to nothing else.
+    left = Signal(signed(len(start) + 1), name=f"{name}_left", init=-1,
+                  reset_less=True)
+    last = left[-1]
+    with m.If(clear):
+        m.d.sync += left.eq(-1)
+    with m.Elif(step):
+        m.d.sync += left.eq(Mux(last, start, left) - 1)
+    return last
 
 
 class Pixel(data.StructLayout):
@@ -26,146 +54,173 @@ class Pixel(data.StructLayout):
 
 
 class PixelWalker(wiring.Component):
-    """Walks over the output pixels of a layer: columns, then rows, then frames.
+    """Walks over the output pixels of a layer: columns, rows, frames, blocks of output channels.
+
+    How to move is decided in one cycle and done in the next, so that neither takes long.
 
     Members
     -------
     layer : ``In(Instruction())``
-        Steady while the walk lasts.
+        Steady while the walk lasts, and for a cycle more.
+    clear : ``In(1)``
+        Forget the walk.
     restart : ``In(1)``
-        Go to the first pixel; ``origin`` is its address.
+        Go to the first pixel, from the cycle after ``clear`` on.
     advance : ``In(1)``
-        Go to the next one. After the last, ``pixel.live`` is low.
-    origin : ``In(ADDRESS_WIDTH)``
-    pixel : ``Out(Pixel())``
+        Go to the next one. After the last of a block, pixels are not live.
+    jump : ``In(1)``
+        If advancing, go to the first pixel of the next block, which must not be before the last
+        one of this.
     last : ``Out(1)``
-        This is the last one.
+        This is the last one of its block.
+    pixel : ``Out(Pixel())``
+        The pixel of the cycle before.
     """
 
     def __init__(self):
         super().__init__({
             "layer": In(Instruction()),
+            "clear": In(1),
             "restart": In(1),
             "advance": In(1),
-            "origin": In(ADDRESS_WIDTH),
+            "jump": In(1),
+            "last": Out(1),
             "pixel": Out(Pixel()),
-            "last": Out(1),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        layer, pixel = self.layer, self.pixel
-        row_start = Signal(ADDRESS_WIDTH)
-        frame_start = Signal(ADDRESS_WIDTH)
-        x_left = Signal.like(layer.out_width)
-        y_left = Signal.like(layer.out_height)
-        frames_left = Signal.like(layer.frames)
-        next_row = Signal(ADDRESS_WIDTH)
-        next_frame = Signal(ADDRESS_WIDTH)
-        m.d.comb += [
-            next_row.eq(row_start + layer.y_step),
-            next_frame.eq(frame_start + layer.frame_step),
-            self.last.eq((x_left == 0) & (y_left == 0) & (frames_left == 0)),
-        ]
-        first_x, first_y = -layer.pad_left, -layer.pad_top
-        with m.If(self.restart):
-            m.d.sync += [
-                pixel.eq(Cat(self.origin, Const(0, 2 * COORDINATE_WIDTH), C(1, 1))),
-                pixel.x.eq(first_x), pixel.y.eq(first_y),
-                row_start.eq(self.origin), frame_start.eq(self.origin),
-                x_left.eq(layer.out_width), y_left.eq(layer.out_height),
-                frames_left.eq(layer.frames),
-            ]
-        with m.Elif(self.advance):
-            with m.If(x_left != 0):
-                m.d.sync += [
-                    x_left.eq(x_left - 1),
-                    pixel.x.eq(pixel.x + layer.stride_x),
-                    pixel.address.eq(pixel.address + layer.x_step),
-                ]
-            with m.Else():
-                m.d.sync += [x_left.eq(layer.out_width), pixel.x.eq(first_x)]
-                with m.If(y_left != 0):
-                    m.d.sync += [
-                        y_left.eq(y_left - 1),
-                        pixel.y.eq(pixel.y + layer.stride_y),
-                        pixel.address.eq(next_row), row_start.eq(next_row),
-                    ]
-                with m.Else():
-                    m.d.sync += [
-                        y_left.eq(layer.out_height), pixel.y.eq(first_y),
-                        frames_left.eq(frames_left - 1),
-                        pixel.address.eq(next_frame), row_start.eq(next_frame),
-                        frame_start.eq(next_frame),
-                    ]
-                    with m.If(frames_left == 0):
-                        m.d.sync += pixel.live.eq(0)
-        return m
-
-
-class TapWalker(wiring.Component):
-    """Walks over the words of an output pixel: words of a tap, kernel columns, kernel rows.
-
-    Members
-    -------
-    layer : ``In(Instruction())``
-        Steady while the walk lasts.
-    restart, advance : ``In(1)``
-        Go to the first word; go to the next one, from the last to the first.
-    offset : ``Out(ADDRESS_WIDTH)``
-        Address from the pixel's first tap.
-    y, x : ``Out``
-        Coordinates from the pixel's first tap.
-    first, last : ``Out(1)``
-        Whether this is the first word, and the last.
-    """
-
-    def __init__(self):
-        super().__init__({
-            "layer": In(Instruction()),
-            "restart": In(1),
-            "advance": In(1),
-            "offset": Out(ADDRESS_WIDTH),
-            "y": Out(range(TAP_SPAN)),
-            "x": Out(range(TAP_SPAN)),
-            "first": Out(1),
-            "last": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         layer = self.layer
-        word = Signal.like(layer.tap_words)
-        column = Signal.like(layer.kernel_width)
-        row = Signal.like(layer.kernel_height)
-        tap_start = Signal(ADDRESS_WIDTH)
-        row_start = Signal(ADDRESS_WIDTH)
-        next_tap = Signal(ADDRESS_WIDTH)
-        next_row = Signal(ADDRESS_WIDTH)
-        last_word, last_column, last_row = Signal(), Signal(), Signal()
+        done = Signal()         # The last pixel has been passed.
+        walk, next_row, next_frame = Signal(), Signal(), Signal()
+        last_x, last_y, last_frame = (
+            countdown(m, name, start, clear=self.clear, step=self.restart | step)
+            for name, start, step in (("x", layer.out_width, walk),
+                                      ("y", layer.out_height, next_row),
+                                      ("frames", layer.frames, next_frame)))
+        next_block = self.advance & self.jump
         m.d.comb += [
-            next_tap.eq(tap_start + layer.tap_x_step),
-            next_row.eq(row_start + layer.tap_y_step),
-            last_word.eq(word == layer.tap_words),
-            last_column.eq(column == layer.kernel_width),
-            last_row.eq(row == layer.kernel_height),
+            walk.eq(self.advance & ~done), next_row.eq(walk & last_x),
+            next_frame.eq(walk & last_x & last_y), self.last.eq(last_x & last_y & last_frame),
+        ]
+        with m.If(self.restart | next_block):
+            m.d.sync += done.eq(0)
+        with m.Elif(walk & self.last):
+            m.d.sync += done.eq(1)
+        m.d.sync += self.pixel.live.eq(~done)
+        self._move(m, walk, next_row, next_frame, next_block)
+        return m
+
+    def _move(self, m, *moves):
+        """Do what was decided in the cycle before; a new line is also that of a frame or block."""
+        layer, pixel = self.layer, self.pixel
+        walk, next_row, next_frame, next_block = moves
+        moving, line, frame, block = (
+            Signal(name=name) for name in ("moving", "line", "frame", "block"))
+        restart = self.restart | next_block
+        m.d.sync += [
+            moving.eq(restart | walk), line.eq(restart | next_row),
+            frame.eq(restart | next_frame), block.eq(restart),
+        ]
+
+        origin, row_start, frame_start = (     # Where the block, row and frame after this begin.
+            Signal(ADDRESS_WIDTH, name=name, reset_less=True)
+            for name in ("origin", "row_start", "frame_start"))
+        start = Signal(ADDRESS_WIDTH)
+        m.d.comb += start.eq(Mux(block, origin, Mux(frame, frame_start, row_start)))
+        with m.If(self.restart):
+            m.d.sync += origin.eq(layer.base)
+        with m.Elif(block):
+            m.d.sync += origin.eq(origin + layer.block_step)
+        with m.If(frame):
+            m.d.sync += [
+                frame_start.eq(Mux(block, origin, frame_start) + layer.frame_step),
+                pixel.y.eq(-layer.pad_top),
+            ]
+        with m.Elif(line):
+            m.d.sync += pixel.y.eq(pixel.y + layer.stride_y)
+        with m.If(line):
+            m.d.sync += row_start.eq(start + layer.y_step)
+        with m.If(moving):
+            m.d.sync += [
+                pixel.address.eq(Mux(line, start, pixel.address + layer.x_step)),
+                pixel.x.eq(Mux(line, -layer.pad_left, pixel.x + layer.stride_x)),
+            ]
+
+
+class TapWalker(wiring.Component):
+    """Walks over the words of an output pixel: words of a tap, kernel columns, kernel rows.
+
+    How to move is decided in one cycle and done in the next, so that neither takes long.
+
+    Members
+    -------
+    layer : ``In(Instruction())``
+        Steady while the walk lasts, and for a cycle more.
+    clear : ``In(1)``
+        Forget the walk.
+    restart : ``In(1)``
+        Go to the first word, from the cycle after ``clear`` on.
+    advance : ``In(1)``
+        Go to the next one, from the last to the first.
+    last : ``Out(1)``
+        Whether this is the last word.
+    offset : ``Out(ADDRESS_WIDTH)``
+        Address of the word of the cycle before, from the pixel's first tap.
+    y, x : ``Out``
+        Its coordinates from the pixel's first tap.
+    """
+
+    def __init__(self):
+        super().__init__({
+            "layer": In(Instruction()),
+            "clear": In(1),
+            "restart": In(1),
+            "advance": In(1),
+            "last": Out(1),
+            "offset": Out(ADDRESS_WIDTH),
+            "y": Out(range(TAP_SPAN)),
+            "x": Out(range(TAP_SPAN)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layer = self.layer
+        next_column, next_row = Signal(), Signal()
+        last_word, last_column, last_row = (
+            countdown(m, name, start, clear=self.clear, step=self.restart | step)
+            for name, start, step in (("words", layer.tap_words, self.advance),
+                                      ("columns", layer.kernel_width, next_column),
+                                      ("rows", layer.kernel_height, next_row)))
+        m.d.comb += [
+            next_column.eq(self.advance & last_word),
+            next_row.eq(self.advance & last_word & last_column),
             self.last.eq(last_word & last_column & last_row),
         ]
-        with m.If(self.restart | (self.advance & self.last)):
-            m.d.sync += [signal.eq(0) for signal in (
-                word, column, row, tap_start, row_start, self.offset, self.x, self.y)]
-            m.d.sync += self.first.eq(1)
-        with m.Elif(self.advance):
-            m.d.sync += [self.first.eq(0), word.eq(word + 1), self.offset.eq(self.offset + 1)]
-            with m.If(last_word):
-                m.d.sync += [
-                    word.eq(0), column.eq(column + 1), self.x.eq(self.x + layer.dilation_x),
-                    self.offset.eq(next_tap), tap_start.eq(next_tap),
-                ]
-                with m.If(last_column):
-                    m.d.sync += [
-                        column.eq(0), self.x.eq(0),
-                        row.eq(row + 1), self.y.eq(self.y + layer.dilation_y),
-                        self.offset.eq(next_row), tap_start.eq(next_row), row_start.eq(next_row),
-                    ]
+
+        # Do what was decided in the cycle before; the first word is in a new row and column.
+        moving, first, column, row = (
+            Signal(name=name) for name in ("moving", "to_first", "to_column", "to_row"))
+        m.d.sync += [
+            moving.eq(self.restart | self.advance),
+            first.eq(self.restart | (self.advance & self.last)),
+            column.eq(self.restart | next_column), row.eq(self.restart | next_row),
+        ]
+        row_start, column_start = (         # Where the row and column after this begin.
+            Signal(ADDRESS_WIDTH, name=name, reset_less=True)
+            for name in ("row_start", "column_start"))
+        start = Signal(ADDRESS_WIDTH)
+        m.d.comb += start.eq(Mux(first, 0, Mux(row, row_start, column_start)))
+        with m.If(row):
+            m.d.sync += [
+                row_start.eq(Mux(first, 0, row_start) + layer.tap_y_step),
+                self.y.eq(Mux(first, 0, self.y + layer.dilation_y)),
+            ]
+        with m.If(column):
+            m.d.sync += [
+                column_start.eq(start + layer.tap_x_step),
+                self.x.eq(Mux(row, 0, self.x + layer.dilation_x)),
+            ]
+        with m.If(moving):
+            m.d.sync += self.offset.eq(Mux(column, start, self.offset + 1))
         return m

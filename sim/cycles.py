@@ -9,6 +9,7 @@ from hdl.memories import ActivationMemory
 from hdl.multiplier import multiplier_class
 from hdl.operands import window_steps
 from hdl.pipeline import coefficient_delay
+from hdl.reader import ActivationReader
 from hdl.scaleshift import lane_latency
 from hdl.vector import VectorUnit
 from hdl.window import WindowUnit
@@ -136,7 +137,7 @@ def _vector(extents, config, macs):
         compute=macs / (config.rows * config.columns), channels=0, pixels=passed,
         memory=words - macs / (config.rows * config.columns), lanes=words * (parts - 1) + tail,
         coefficients=(extents.blocks - 1) * short,
-        fill=3 + ActivationMemory.LATENCY + VectorUnit.LATENCY + _lanes_latency(config))
+        fill=_reading_latency() - 1 + VectorUnit.LATENCY + _lanes_latency(config))
 
 
 def _depthwise(extents, config, macs):
@@ -152,7 +153,7 @@ def _depthwise(extents, config, macs):
     return Cycles(
         compute=compute, channels=0, pixels=0, memory=free - compute, lanes=paced - free,
         coefficients=total - paced,
-        fill=4 + ActivationMemory.LATENCY + WindowUnit.LATENCY + _lanes_latency(config))
+        fill=_reading_latency() + WindowUnit.LATENCY + _lanes_latency(config))
 
 
 def _set_cycles(config, channels):
@@ -165,10 +166,15 @@ def _array_latency(config):
     array = array_latency(multiplier_class(config.multiplier))
     # The last row's wait for its second cycle, where its results need only one, is not waited for.
     short = int(config.rows > 1 and config.slots * config.lane_interval == 1)
-    # 3: request and buffer. The words of a step; that they are there, and the decision. The array,
+    # Less one: the first word. The words of a step; that they are there, and the decision. The array,
     # the lanes, and through the output buffer.
-    return (3 + ActivationMemory.LATENCY + config.rows + 2 + array
+    return (_reading_latency() - 1 + config.rows + 2 + array
             + _lanes_latency(config) - short)
+
+
+def _reading_latency():
+    """Cycles from a layer being accepted to its first word being offered."""
+    return ActivationReader.LATENCY + ActivationMemory.LATENCY
 
 
 def _lanes_latency(config):

@@ -149,16 +149,16 @@ def example(**changes):
 
 @pytest.mark.parametrize("rows", [1, 2, 8])
 def test_a_request_leaves_every_cycle(rows):
-    """Four cycles after a layer was accepted the first one does, and the last one of a layer
-    has left the walk when the next is accepted."""
+    """The first one does after the latency, and the last one of a layer has begun when the next
+    layer is accepted."""
     layers = [counted(example(), rows), counted(example(frames=1), rows), counted(example(), rows)]
     cycles, accepted = check(rows, layers)
     sizes = [len(list(requests(layer, rows))) for layer in layers]
     assert accepted[0] == 0
     for index, size in enumerate(sizes):
         first = sum(sizes[:index])
-        assert cycles[first:first + size] == list(range(accepted[index] + 4,
-                                                        accepted[index] + 4 + size))
+        begin = accepted[index] + ActivationReader.LATENCY
+        assert cycles[first:first + size] == list(range(begin, begin + size))
     between = [later - before for before, later in itertools.pairwise(accepted)]
     assert between == [size + 2 for size in sizes[:-1]]
 
@@ -186,6 +186,40 @@ def test_is_idle_when_all_requests_have_left(share):
     simulate(dut, bench)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_requests_begin_with_credit_only(rows):
+    """In the cycle after it was given; each leaves, in order, as long after as all others."""
+    layer = counted(example(), rows)
+    expected = list(requests(layer, rows))
+    dut = ActivationReader(rows=rows)
+    source = random.Random(2)
+    given, begun, left, taken = [], [], [], []
+
+    async def bench(ctx):
+        ctx.set(dut.requests.ready, 1)
+        ctx.set(bits(dut.layers).payload, Instruction().const(layer).as_bits())
+        ctx.set(dut.layers.valid, 1)
+        for cycle in range(8 * len(expected)):
+            given.append(source.randrange(2))
+            ctx.set(dut.credit, given[-1])
+            if ctx.get(dut.begun):
+                begun.append(cycle)
+            if ctx.get(dut.requests.valid):
+                left.append(cycle)
+                taken.append(ctx.get(dut.requests.payload))
+            await ctx.tick()
+            ctx.set(dut.layers.valid, 0)
+
+    simulate(dut, bench)
+    first = next(cycle for cycle in range(1, len(given)) if given[cycle])
+    able = [cycle + 1 for cycle in range(first, len(given)) if given[cycle]]
+    assert begun == able[:len(expected)]
+    assert [later - before for before, later in zip(begun, left, strict=True)] == [
+        ActivationReader.LATENCY - 2] * len(expected)
+    assert [(request.address, bool(request.inside)) if request.live else None
+            for request in taken] == expected
+
+
 def test_a_reset_forgets_everything():
     for cut_off in (1, 2, 3, 5, 6, 11, 20, 61, 62, 63, 64):
         check(2, [counted(example(), 2)], cut_off=cut_off)
@@ -203,8 +237,8 @@ def test_counts_that_contradict_each_other(changes, blocks):
     """They are found out in the first block."""
     layer = counted(example(blocks=blocks), 4) | changes
     walk = counted(layer, 4)
-    tiles = min(layer["tiles"], walk["tiles"]) + 1
-    *_, wrong = read(4, [layer], count=tiles * (walk["last_step"] + 1) * 4)
+    tiles, steps = (min(layer[name], walk[name]) + 1 for name in ("tiles", "last_step"))
+    *_, wrong = read(4, [layer], count=tiles * steps * 4)
     assert wrong
 
 

@@ -1,3 +1,4 @@
+import itertools
 import random
 
 from hypothesis import given, settings
@@ -9,8 +10,9 @@ from tests.hdl.bench import trace
 ADDRESSES = st.integers(0, 0xFFFF)
 BYTES = st.one_of(st.integers(0, 3), st.integers(0, 255))
 PIXELS = st.fixed_dictionaries({
-    "x_step": ADDRESSES, "y_step": ADDRESSES, "frame_step": ADDRESSES,
-    "pad_top": BYTES, "pad_left": BYTES, "stride_y": BYTES, "stride_x": BYTES,
+    "base": ADDRESSES, "x_step": ADDRESSES, "y_step": ADDRESSES, "frame_step": ADDRESSES,
+    "block_step": ADDRESSES, "pad_top": BYTES, "pad_left": BYTES, "stride_y": BYTES,
+    "stride_x": BYTES,
     "out_height": st.integers(0, 4), "out_width": st.integers(0, 4), "frames": st.integers(0, 2),
 })
 TAPS = st.fixed_dictionaries({
@@ -44,8 +46,8 @@ def walks(source, layer, lengths, pace):
     """Stimulus of walks of so many steps, and more cycles to rest at random."""
     stimulus = [{"layer": layer}]
     for length in lengths:
-        # To restart counts for more than to advance.
-        stimulus.append({"restart": 1, "advance": source.randrange(2)})
+        stimulus += [{"clear": 1, "restart": 0, "advance": 0},
+                     {"clear": 0, "restart": 1, "advance": 0}]
         while length:
             advance = int(source.random() < pace)
             stimulus.append({"restart": 0, "advance": advance})
@@ -54,22 +56,29 @@ def walks(source, layer, lengths, pace):
 
 
 @settings(max_examples=60, deadline=None)
-@given(layer=PIXELS, origins=st.tuples(ADDRESSES, ADDRESSES), seed=st.integers(0, 999),
-       pace=st.sampled_from([0.4, 1]))
-def test_pixels_in_order(layer, origins, seed, pace):
-    """A first walk breaks off anywhere, a second one goes beyond its end."""
+@given(layer=PIXELS, seed=st.integers(0, 999), pace=st.sampled_from([0.4, 1]),
+       fill=st.integers(0, 2))
+def test_pixels_in_order(layer, seed, pace, fill):
+    """A first walk breaks off anywhere; a second one goes beyond the end of a block by ``fill``
+    pixels, and from there to the next block, and of that beyond the end."""
     source = random.Random(seed)
     number = len(pixels(layer, 0))
-    stimulus = walks(source, layer, [source.randrange(number), number + 2], pace)
-    places = iter(origins)
-    for cycle in stimulus:
-        if cycle.get("restart"):
-            cycle["origin"] = next(places)
+    stimulus = walks(source, layer, [source.randrange(number), 2 * (number + fill) + 1], pace)
+    restarts = [index for index, cycle in enumerate(stimulus) if cycle.get("restart")]
+    place = 0
+    for cycle in stimulus[restarts[1] + 1:]:
+        cycle["jump"] = int(place == number + fill - 1)
+        place += cycle["advance"]
+        if cycle["advance"] and cycle["jump"]:
+            place = number + fill
 
-    seen = trace(PixelWalker(), stimulus, ["restart", "advance", "origin", "pixel", "last"])
+    seen = trace(PixelWalker(), stimulus,
+                 ["clear", "restart", "advance", "jump", "last", "pixel"])
 
-    expected, place, passed = [], 0, 0
-    for restart, advance, origin, pixel, last in seen:
+    expected, place, block, passed = [], 0, 0, 0
+    for now, following in itertools.pairwise(seen):
+        clear, restart, advance, jump, last, _ = now
+        pixel = following[-1]
         if place < len(expected):
             assert (pixel.address, pixel.y, pixel.x, pixel.live) == (*expected[place], 1)
             assert last == (place == number - 1)
@@ -77,9 +86,13 @@ def test_pixels_in_order(layer, origins, seed, pace):
             assert not pixel.live
             passed += 1
         place += advance
-        if restart:
-            expected, place = pixels(layer, origin), 0
-    assert passed >= 2
+        if clear:
+            expected = []
+        elif restart or (advance and jump):
+            block = 0 if restart else block + 1
+            expected, place = pixels(layer, layer["base"] + block * layer["block_step"]), 0
+    assert block == 1
+    assert passed >= fill
 
 
 @settings(max_examples=60, deadline=None)
@@ -91,25 +104,27 @@ def test_taps_in_order_again_and_again(layer, seed, pace):
     stimulus = walks(source, layer, [source.randrange(len(expected)), 2 * len(expected) + 1], pace)
 
     seen = trace(TapWalker(), stimulus,
-                 ["restart", "advance", "offset", "y", "x", "first", "last"])
+                 ["clear", "restart", "advance", "last", "offset", "y", "x"])
 
     place = None
-    for restart, advance, *word, first, last in seen:
+    for (clear, restart, advance, last, *_), (*_, offset, y, x) in itertools.pairwise(seen):
         if place is not None:
-            assert tuple(word) == expected[place]
-            assert (first, last) == (place == 0, place == len(expected) - 1)
+            assert (offset, y, x) == expected[place]
+            assert last == (place == len(expected) - 1)
             place = (place + advance) % len(expected)
-        if restart:
+        if clear:
+            place = None
+        elif restart:
             place = 0
     assert place == 1 % len(expected)
 
 
 def test_pixels_in_the_padding_have_addresses_modulo_memory():
     """As a layer with padding has them: the first pixel lies before the input."""
-    layer = {"out_height": 1, "out_width": 1, "x_step": 2, "y_step": 8, "pad_top": 1,
-             "pad_left": 1, "stride_y": 1, "stride_x": 1}
-    stimulus = [{"layer": layer, "restart": 1, "origin": (100 - 8 - 2) % 2**16},
-                *[{"restart": 0, "advance": 1}] * 4]
+    layer = {"base": (100 - 8 - 2) % 2**16, "out_height": 1, "out_width": 1, "x_step": 2,
+             "y_step": 8, "pad_top": 1, "pad_left": 1, "stride_y": 1, "stride_x": 1}
+    stimulus = [{"layer": layer, "clear": 1}, {"clear": 0, "restart": 1},
+                *[{"restart": 0, "advance": 1}] * 5]
     seen = [pixel for (pixel,) in trace(PixelWalker(), stimulus, ["pixel"])]
-    assert [(each.address, each.y, each.x, each.live) for each in seen[1:]] == [
+    assert [(each.address, each.y, each.x, each.live) for each in seen[3:]] == [
         (90, -1, -1, 1), (92, -1, 0, 1), (98, 0, -1, 1), (100, 0, 0, 1)]

@@ -8,7 +8,7 @@ from .checks import check_range
 from .fifo import StreamBuffer
 from .vendor import block_memory
 
-__all__ = ["BlockMemory", "StoredWord", "StreamedMemory", "WordRequest"]
+__all__ = ["BlockMemory", "Places", "SteadyMemory", "StoredWord", "StreamedMemory", "WordRequest"]
 
 
 class BlockMemory(wiring.Component):
@@ -81,13 +81,17 @@ class StoredWord(data.StructLayout):
         super().__init__({"word": width, "side": side})
 
 
-class StreamedMemory(wiring.Component):
-    """Block memory that is read by a stream of addresses, and written in whole words or parts.
+def _check_sizes(width, depth, parts):
+    check_range("Width", width, 1, 1024)
+    check_range("Depth", depth, 2, 65536)
+    check_range("Parts", parts, 1, width)
+    if width % parts:
+        raise ValueError(f"Parts must divide width ({width}), not {parts}")
 
-    A request is taken if there is room for its word behind the memory, in which nothing ever
-    waits: so what takes the words need not reach the memory's many enables in the same cycle. A
-    request a cycle can be taken, if the words are. A write can be read from :attr:`WRITING` cycles
-    after it on.
+
+class SteadyMemory(wiring.Component):
+    """Block memory for a request a cycle, in which nothing ever waits; written in whole words or
+    parts. A write can be read from :attr:`WRITING` cycles after it on.
 
     Parameters
     ----------
@@ -103,23 +107,121 @@ class StreamedMemory(wiring.Component):
     write_en : ``In(parts)``
         For each part, whether it is written; the lowest bits of the word are the first.
     write_address, write_data : ``In``
+    request_en, request : ``In``
+        A request, and its :class:`WordRequest`.
+    word_en, word : ``Out``
+        A word, :attr:`LATENCY` cycles after its request, and its :class:`StoredWord`.
+    """
+
+    #: A register for the address, and the memory.
+    LATENCY = 1 + BlockMemory.LATENCY
+    WRITING = 1
+
+    def __init__(self, *, width, depth, side, parts=1, family="portable"):
+        _check_sizes(width, depth, parts)
+        self.width = width
+        self.depth = depth
+        self.parts = parts
+        self.side = side
+        self.family = family
+        super().__init__({
+            "write_en": In(parts),
+            "write_address": In(range(depth)),
+            "write_data": In(width),
+            "request_en": In(1),
+            "request": In(WordRequest(depth=depth, side=side)),
+            "word_en": Out(1),
+            "word": Out(StoredWord(width=width, side=side)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        part_width = self.width // self.parts
+        for part in range(self.parts):
+            m.submodules[f"part{part}"] = storage = BlockMemory(
+                width=part_width, depth=self.depth, family=self.family, registered=True)
+            m.d.comb += [
+                storage.write_en.eq(self.write_en[part]),
+                storage.write_address.eq(self.write_address),
+                storage.write_data.eq(self.write_data.word_select(part, part_width)),
+                storage.read_en.eq(1), storage.read_address.eq(self.request.address),
+                self.word.word.word_select(part, part_width).eq(storage.read_data),
+            ]
+
+        valid, side = self.request_en, Value.cast(self.request.side)
+        for stage in range(self.LATENCY):
+            valid_next = Signal(name=f"valid{stage}")
+            side_next = Signal(len(side), name=f"side{stage}", reset_less=True)
+            m.d.sync += [valid_next.eq(valid), side_next.eq(side)]
+            valid, side = valid_next, side_next
+        m.d.comb += [self.word_en.eq(valid), Value.cast(self.word.side).eq(side)]
+        return m
+
+
+class Places(wiring.Component):
+    """Counts the places of buffers behind something in which nothing can wait: who puts something
+    in has to claim a place first.
+
+    Parameters
+    ----------
+    count : :class:`int`, 2 to 255
+        Places.
+    exits : :class:`int`
+        From where places come back.
+
+    Members
+    -------
+    claim : ``In(1)``
+        A place is claimed.
+    left : ``In(exits)``
+        At each exit, whether a place is left. It can be claimed three cycles later.
+    free, free_next : ``Out(1)``
+        A place can be claimed, in this cycle and, known from the one before, in the next one.
+    """
+
+    def __init__(self, count, *, exits=1):
+        self.count = count
+        super().__init__({"claim": In(1), "left": In(exits), "free": Out(1, init=1),
+                          "free_next": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        room = Signal(range(self.count + 1), init=self.count)
+        left = Signal.like(self.left)
+        m.d.sync += [left.eq(self.left), room.eq(room + sum(left) - self.claim),
+                     self.free.eq(self.free_next)]
+        m.d.comb += self.free_next.eq((room > 1) | ((room == 1) & ~self.claim))
+        return m
+
+
+class StreamedMemory(wiring.Component):
+    """:class:`SteadyMemory` between streams.
+
+    A request is taken if there is room for its word in a buffer behind the memory: so what takes
+    the words need not reach the memory's many enables. A request a cycle can be taken, if the
+    words are.
+
+    Parameters
+    ----------
+    width, depth, side, parts, family
+        As of :class:`SteadyMemory`.
+
+    Members
+    -------
+    write_en, write_address, write_data : ``In``
+        As of :class:`SteadyMemory`.
     i : ``In(stream.Signature(WordRequest(...)))``
     o : ``Out(stream.Signature(StoredWord(...)))``
         The first word is offered :attr:`LATENCY` cycles after its request was taken.
     """
 
-    #: A register for the address, the memory, and a buffer.
-    LATENCY = 1 + BlockMemory.LATENCY + StreamBuffer.LATENCY
-    WRITING = 1
+    LATENCY = SteadyMemory.LATENCY + StreamBuffer.LATENCY
+    WRITING = SteadyMemory.WRITING
     #: Words that the buffer holds: what a LUT RAM of 16 words can; more than come and go meanwhile.
     ROOM = 16
 
     def __init__(self, *, width, depth, side, parts=1, family="portable"):
-        check_range("Width", width, 1, 1024)
-        check_range("Depth", depth, 2, 65536)
-        check_range("Parts", parts, 1, width)
-        if width % parts:
-            raise ValueError(f"Parts must divide width ({width}), not {parts}")
+        _check_sizes(width, depth, parts)
         self.width = width
         self.depth = depth
         self.parts = parts
@@ -135,32 +237,18 @@ class StreamedMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.storage = storage = SteadyMemory(
+            width=self.width, depth=self.depth, side=self.side, parts=self.parts,
+            family=self.family)
         m.submodules.buffer = buffer = StreamBuffer(self.o.payload.shape(), depth=self.ROOM)
+        m.submodules.places = places = Places(self.ROOM)
         wiring.connect(m, buffer.o, wiring.flipped(self.o))
-        taken = self.i.valid & self.i.ready
-        # Free places, but for one that has become so in the cycle before.
-        room = Signal(range(self.ROOM + 1), init=self.ROOM)
-        left = Signal()
-        m.d.sync += [left.eq(self.o.valid & self.o.ready), room.eq(room + left - taken)]
-        m.d.comb += self.i.ready.eq(room != 0)
-
-        part_width = self.width // self.parts
-        for part in range(self.parts):
-            m.submodules[f"part{part}"] = storage = BlockMemory(
-                width=part_width, depth=self.depth, family=self.family, registered=True)
-            m.d.comb += [
-                storage.write_en.eq(self.write_en[part]),
-                storage.write_address.eq(self.write_address),
-                storage.write_data.eq(self.write_data.word_select(part, part_width)),
-                storage.read_en.eq(1), storage.read_address.eq(self.i.p.address),
-                buffer.i.p.word.word_select(part, part_width).eq(storage.read_data),
-            ]
-
-        valid, side = taken, Value.cast(self.i.p.side)
-        for stage in range(1 + BlockMemory.LATENCY):
-            valid_next = Signal(name=f"valid{stage}")
-            side_next = Signal(len(side), name=f"side{stage}", reset_less=True)
-            m.d.sync += [valid_next.eq(valid), side_next.eq(side)]
-            valid, side = valid_next, side_next
-        m.d.comb += [buffer.i.valid.eq(valid), Value.cast(buffer.i.p.side).eq(side)]
+        m.d.comb += [
+            storage.write_en.eq(self.write_en), storage.write_address.eq(self.write_address),
+            storage.write_data.eq(self.write_data),
+            self.i.ready.eq(places.free), places.claim.eq(self.i.valid & places.free),
+            storage.request_en.eq(places.claim), storage.request.eq(self.i.payload),
+            buffer.i.valid.eq(storage.word_en), buffer.i.payload.eq(storage.word),
+            places.left.eq(self.o.valid & self.o.ready),
+        ]
         return m

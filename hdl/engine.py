@@ -22,6 +22,9 @@ from .writer import ResultWriter
 __all__ = ["Engine"]
 
 
+#: Units beside the array that are given activation words.
+_FETCHING = {"sender": Route.SENDER, "window": Route.WINDOW, "vector": Route.VECTOR}
+
 class Engine(wiring.Component):
     """Runs programs on frames, with all memories on chip.
 
@@ -150,7 +153,10 @@ class Engine(wiring.Component):
                 Destination.FRAME: activation_width,
             }),
             "reader": ActivationReader(rows=config.rows),
-            "memory": ActivationMemory(depth=config.activation_words, **shape, **family),
+            "memory": ActivationMemory(
+                depth=config.activation_words, **shape, **family,
+                routes=[Route.ARRAY, *(route for name, route in _FETCHING.items()
+                                       if name in units or name == "sender")]),
             "tiles": TileWriter(),
             "weights": WeightReader(columns=config.columns, channels=config.channels,
                                     depth=config.weight_words, **family),
@@ -166,18 +172,13 @@ class Engine(wiring.Component):
         """From activation memory to who asked for the word."""
         reader, memory = units["reader"], units["memory"]
         wiring.connect(m, reader.requests, memory.requests)
-        word, pipeline = memory.words, units["pipeline"]
-        m.d.comb += pipeline.activations.payload.eq(word.p.codes)
-        ports = {Route.ARRAY: pipeline.activations}
-        for name, route in (("sender", Route.SENDER), ("window", Route.WINDOW),
-                            ("vector", Route.VECTOR)):
+        m.d.comb += [reader.credit.eq(memory.credit), memory.claim.eq(reader.begun)]
+        word, activations = memory.words[Route.ARRAY], units["pipeline"].activations
+        m.d.comb += [activations.payload.eq(word.p.codes), activations.valid.eq(word.valid),
+                     word.ready.eq(activations.ready)]
+        for name, route in _FETCHING.items():
             if name in units:
-                ports[route] = units[name].words
-                m.d.comb += units[name].words.payload.eq(word.payload)
-        with m.Switch(word.p.route):
-            for route, port in ports.items():
-                with m.Case(route):
-                    m.d.comb += [port.valid.eq(word.valid), word.ready.eq(port.ready)]
+                wiring.connect(m, memory.words[route], units[name].words)
 
     def _compute(self, m, units):
         """From the memories through the units to the lanes, and back."""

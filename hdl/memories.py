@@ -4,8 +4,9 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .blockmemory import StreamedMemory
+from .blockmemory import Places, SteadyMemory, StreamedMemory
 from .checks import check_range
+from .fifo import StreamBuffer
 from .isa import ADDRESS_WIDTH
 from .layouts import OPERAND_WIDTH
 from .reader import ReadRequest, Route
@@ -39,7 +40,10 @@ class ActivationMemory(wiring.Component):
     """Serves read requests, in order, and takes one write a cycle.
 
     Padding comes as words of the layer's padding code. Latency and what a write has to wait for
-    are those of :class:`hdl.blockmemory.StreamedMemory`.
+    are those of :class:`hdl.blockmemory.StreamedMemory`. Words wait in a buffer for each route, so
+    who takes them has no other's in the way; together they have :attr:`ROOM` places. Whoever asks
+    for a word claims its place before, and then need not wait. For a request a cycle, a place must
+    not be claimed more than eight cycles before its request comes.
 
     Parameters
     ----------
@@ -49,20 +53,28 @@ class ActivationMemory(wiring.Component):
         Codes that can be written alone.
     depth : :class:`int`, 2 to 65536
         Words.
+    routes : sequence of :class:`hdl.reader.Route`
+        Those that lead somewhere.
     family : :class:`str`
         One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
+    claim : ``In(1)``
+        A place for a word is claimed, which the cycle before has allowed.
+    credit : ``Out(1)``
+        A place can be claimed in the next cycle.
     requests : ``In(stream.Signature(ReadRequest()))``
-    words : ``Out(stream.Signature(FetchedWord(...)))``
+        Always ready.
+    words : ``Out(stream.Signature(FetchedWord(...)))``, one for each :class:`hdl.reader.Route`
     write_en, write : ``In``
         A write, and its :class:`ActivationWrite`.
     """
 
     LATENCY = StreamedMemory.LATENCY
+    ROOM = StreamedMemory.ROOM
 
-    def __init__(self, *, channels, lanes, depth, family="portable"):
+    def __init__(self, *, channels, lanes, depth, routes=tuple(Route), family="portable"):
         check_range("Channels", channels, 1, 64)
         check_range("Lanes", lanes, 1, channels)
         check_range("Depth", depth, 2, 1 << ADDRESS_WIDTH)
@@ -71,10 +83,13 @@ class ActivationMemory(wiring.Component):
         self.channels = channels
         self.lanes = lanes
         self.depth = depth
+        self.routes = tuple(routes)
         self.family = family
         super().__init__({
+            "claim": In(1),
+            "credit": Out(1),
             "requests": In(stream.Signature(ReadRequest())),
-            "words": Out(stream.Signature(FetchedWord(channels=channels))),
+            "words": Out(stream.Signature(FetchedWord(channels=channels))).array(len(Route)),
             "write_en": In(1),
             "write": In(ActivationWrite(channels=channels, lanes=lanes)),
         })
@@ -83,24 +98,35 @@ class ActivationMemory(wiring.Component):
         m = Module()
         side = data.StructLayout({"inside": 1, "pad_code": OPERAND_WIDTH, "route": Route,
                                   "live": 1})
-        m.submodules.storage = storage = StreamedMemory(
+        m.submodules.storage = storage = SteadyMemory(
             width=self.channels * OPERAND_WIDTH, depth=self.depth, side=side,
             parts=self.channels // self.lanes, family=self.family)
-        request, word = self.requests.payload, self.words.payload
+        m.submodules.places = places = Places(self.ROOM, exits=len(self.routes))
+        request = self.requests.payload
         m.d.comb += [
             storage.write_en.eq(Mux(self.write_en, self.write.enable, 0)),
             storage.write_address.eq(self.write.address),
             storage.write_data.eq(self.write.codes),
-            storage.i.valid.eq(self.requests.valid), self.requests.ready.eq(storage.i.ready),
-            storage.i.p.address.eq(request.address),
-            self.words.valid.eq(storage.o.valid), storage.o.ready.eq(self.words.ready),
+            self.credit.eq(places.free_next), places.claim.eq(self.claim),
+            self.requests.ready.eq(1), storage.request_en.eq(self.requests.valid),
+            storage.request.address.eq(request.address),
         ]
-        m.d.comb += [storage.i.p.side[name].eq(request[name]) for name in side.members]
+        m.d.comb += [storage.request.side[name].eq(request[name]) for name in side.members]
 
-        read = storage.o.p.side
+        read = storage.word.side
         padding = read.pad_code.replicate(self.channels)
+        word = Signal(FetchedWord(channels=self.channels))
         m.d.comb += [
             word.route.eq(read.route), word.live.eq(read.live),
-            Value.cast(word.codes).eq(Mux(read.inside, storage.o.p.word, padding)),
+            Value.cast(word.codes).eq(Mux(read.inside, storage.word.word, padding)),
         ]
+        for index, route in enumerate(self.routes):
+            m.submodules[route.name.lower()] = buffer = StreamBuffer(word.shape(), depth=self.ROOM)
+            port = self.words[route]
+            wiring.connect(m, buffer.o, wiring.flipped(port))
+            m.d.comb += [
+                buffer.i.payload.eq(word),
+                buffer.i.valid.eq(storage.word_en & (read.route == route)),
+                places.left[index].eq(port.valid & port.ready),
+            ]
         return m

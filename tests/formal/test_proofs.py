@@ -4,7 +4,6 @@ from hdl.axi import AxiLitePort
 from hdl.blockmemory import StreamedMemory
 from hdl.fifo import StreamBuffer, StreamRegister
 from hdl.guards import InputGuard, OutputGuard
-from hdl.memories import ActivationMemory
 from hdl.operands import CoefficientReader, TileWriter, WeightReader
 from hdl.ports import WordSender
 from hdl.reader import ActivationReader
@@ -21,7 +20,6 @@ PARAMETERS = {
     StreamRegister: {"shape": 2},
     StreamedMemory: {"width": 2, "depth": 2, "side": 1},
     ActivationReader: {"rows": 2},
-    ActivationMemory: {"channels": 2, "lanes": 1, "depth": 16},
     WeightReader: {"columns": 2, "channels": 2, "depth": 16},
     CoefficientReader: {"columns": 2, "channels": 2, "depth": 16},
     TileWriter: {},
@@ -37,7 +35,6 @@ PROOFS = (
     (Handshakes, ActivationReader, "advance = ~self.requests.valid |", "advance = 1 |"),
     (Handshakes, StreamedMemory, "wiring.connect(m, buffer.o, wiring.flipped(self.o))",
      "m.d.comb += [self.o.valid.eq(buffer.o.valid), buffer.o.ready.eq(1)]"),
-    (Handshakes, ActivationMemory, "storage.o.ready.eq(self.words.ready)", "storage.o.ready.eq(1)"),
     (Handshakes, WeightReader, "storage.o.ready.eq(self.o.ready)", "storage.o.ready.eq(1)"),
     (Handshakes, CoefficientReader, "storage.o.ready.eq(self.o.ready)", "storage.o.ready.eq(1)"),
     (Handshakes, TileWriter, "m.Elif(self.o.valid & self.o.ready)", "m.Elif(self.o.valid)"),

@@ -166,7 +166,7 @@ def _array_latency(config):
     array = array_latency(multiplier_class(config.multiplier))
     # The last row's wait for its second cycle, where its results need only one, is not waited for.
     short = int(config.rows > 1 and config.slots * config.lane_interval == 1)
-    # Less one: the first word. The words of a step; that they are there, and the decision. The array,
+    # Less one: the first word. The words of a step; that they are there; the decision. The array,
     # the lanes, and through the output buffer.
     return (_reading_latency() - 1 + config.rows + 2 + array
             + _lanes_latency(config) - short)

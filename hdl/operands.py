@@ -8,6 +8,7 @@ from .blockmemory import StreamedMemory
 from .checks import check_range
 from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Tile
+from .walkers import countdown
 
 __all__ = ["TABLE_ENTRIES", "WINDOW_TAPS", "CoefficientReader", "StoredCoefficients", "TileWriter",
            "WeightReader", "window_steps"]
@@ -37,6 +38,19 @@ class StoredCoefficients(data.StructLayout):
         })
 
 
+def _begin(m, layers, active, end):
+    """Take a layer when there is none, until ``end``. Return whether there is none, when what is
+    needed of ``layers`` is to be copied; and whether the layer that was taken begins: it is
+    ``active`` from the next cycle on."""
+    free, begin = Signal(init=1), Signal()
+    m.d.comb += layers.ready.eq(free)
+    m.d.sync += [
+        free.eq(Mux(free, ~layers.valid, end)), begin.eq(layers.valid & free),
+        active.eq(begin | (active & ~end)),
+    ]
+    return free, begin
+
+
 class _MemoryReader(wiring.Component):
     """Common to the readers of weights and coefficients: a memory, and its write port.
 
@@ -48,7 +62,7 @@ class _MemoryReader(wiring.Component):
         Port that fills the memory.
     o : ``Out(stream.Signature(...))``
     beyond : ``Out(1)``
-        An address beyond the memory is read in this cycle.
+        An address beyond the memory was read in the cycle before.
     """
 
     def __init__(self, *, width, depth, shape, family, flags=()):
@@ -76,10 +90,11 @@ class _MemoryReader(wiring.Component):
             storage.write_data.eq(self.write_data),
             storage.i.valid.eq(reading), storage.i.p.address.eq(address),
             storage.i.p.side.eq(side),
-            self.beyond.eq(reading & (address >= self.depth)),
             self.o.valid.eq(storage.o.valid), storage.o.ready.eq(self.o.ready),
         ]
-        return reading & storage.i.ready, storage.o.p.word, storage.o.p.side
+        taken = reading & storage.i.ready
+        m.d.sync += self.beyond.eq(taken & (address >= self.depth))
+        return taken, storage.o.p.word, storage.o.p.side
 
 
 class WeightReader(_MemoryReader):
@@ -114,40 +129,45 @@ class WeightReader(_MemoryReader):
     def elaborate(self, platform):
         m = Module()
         new = self.layers.payload
-        busy = Signal()
-        side = Signal(data.StructLayout({"window": 1}))
-        address = Signal(ADDRESS_WIDTH + 1)
-        block = Signal(ADDRESS_WIDTH + 1)
-        channel = Signal(range(max(2, self.channels)))
-        last_step, steps_left = Signal.like(new.last_step), Signal.like(new.last_step)
-        tiles, tiles_left = Signal.like(new.tiles), Signal.like(new.tiles)
-        blocks_left = Signal.like(new.blocks)
-        taken, word, beside = self._read(m, address, busy, side)
+        active = Signal()
+        end = Signal()
+        free, begin = _begin(m, self.layers, active, end)
+        side = Signal(data.StructLayout({"window": 1}), reset_less=True)
+        address, block = (Signal(ADDRESS_WIDTH + 1, name=name, reset_less=True)
+                          for name in ("address", "block"))
+        steps, tiles, blocks = (Signal.like(new[name], name=name, reset_less=True)
+                                for name in ("last_step", "tiles", "blocks"))
+        taken, word, beside = self._read(m, address, active, side)
         m.d.comb += [Value.cast(self.o.payload).eq(word), self.window.eq(beside.window)]
-        to_window = new.opcode == Opcode.DEPTHWISE
-        new_last_step = Mux(to_window, window_steps(self.columns) - 1, new.last_step)
-        new_tiles = Mux(to_window, 0, new.tiles)
 
-        m.d.comb += self.layers.ready.eq(~busy)
-        with m.If(self.layers.valid & self.layers.ready):
+        end_step, end_tile, end_block = Signal(), Signal(), Signal()
+        last_channel, last_step, last_tile, last_block = (
+            countdown(m, name, start, clear=free, step=begin | step)
+            for name, start, step in (
+                ("channels", Const(self.channels - 1, range(max(2, self.channels))), taken),
+                ("steps", steps, end_step), ("tiles", tiles, end_tile),
+                ("blocks", blocks, end_block)))
+        back = last_channel & last_step & ~last_tile
+        m.d.comb += [
+            end_step.eq(taken & last_channel), end_tile.eq(end_step & last_step),
+            end_block.eq(end_tile & last_tile),
+        ]
+        m.d.comb += end.eq(end_block & last_block)
+        with m.If(free):
+            to_window = new.opcode == Opcode.DEPTHWISE
             m.d.sync += [
-                busy.eq(1), address.eq(new.weight_base), block.eq(new.weight_base), channel.eq(0),
-                last_step.eq(new_last_step), steps_left.eq(new_last_step), tiles.eq(new_tiles),
-                tiles_left.eq(new_tiles), blocks_left.eq(new.blocks), side.window.eq(to_window),
+                steps.eq(Mux(to_window, window_steps(self.columns) - 1, new.last_step)),
+                tiles.eq(Mux(to_window, 0, new.tiles)), blocks.eq(new.blocks),
+                side.window.eq(to_window),
+                address.eq(new.weight_base),
             ]
-        with m.If(taken):
-            m.d.sync += [address.eq(address + 1), channel.eq(channel + 1)]
-            with m.If(channel == self.channels - 1):
-                m.d.sync += [channel.eq(0), steps_left.eq(steps_left - 1)]
-                with m.If(steps_left == 0):
-                    m.d.sync += [steps_left.eq(last_step), tiles_left.eq(tiles_left - 1),
-                                 address.eq(block)]
-                    with m.If(tiles_left == 0):
-                        m.d.sync += [
-                            tiles_left.eq(tiles), blocks_left.eq(blocks_left - 1),
-                            address.eq(address + 1), block.eq(address + 1),
-                            busy.eq(blocks_left != 0),
-                        ]
+        with m.Elif(taken):
+            m.d.sync += address.eq(Mux(back, block, address + 1))
+        # Before the block's last word is taken as well: what then is too early does not matter.
+        with m.If(free):
+            m.d.sync += block.eq(new.weight_base)
+        with m.Elif(active & last_channel & last_step & last_tile):
+            m.d.sync += block.eq(address + 1)
         return m
 
 
@@ -184,32 +204,37 @@ class CoefficientReader(_MemoryReader):
         bounds = {name: signed(9) for name in ("zero", "low", "high")}
         layer = Signal(data.StructLayout(bounds), reset_less=True)
         side = Signal(data.StructLayout({**bounds, "last": 1, "table": 1}))
-        busy, table, on_array = Signal(), Signal(), Signal()
-        address = Signal(ADDRESS_WIDTH + 1)
-        left = Signal(range(TABLE_ENTRIES))     # Of the set or the tables, after this one.
-        blocks_left = Signal.like(new.blocks)
-        last = left == 0
-        taken, word, beside = self._read(m, address, busy, side)
+        active = Signal()
+        end = Signal()
+        free, begin = _begin(m, self.layers, active, end)
+        table, on_array = Signal(reset_less=True), Signal(reset_less=True)
+        address = Signal(ADDRESS_WIDTH + 1, reset_less=True)
+        size = Signal(range(TABLE_ENTRIES))     # Of the set or the tables, less one.
+        blocks = Signal.like(new.blocks, reset_less=True)
+        taken, word, beside = self._read(m, address, active, side)
         stored = data.View(StoredCoefficients(), word)
         m.d.comb += [self.o.p[name].eq(stored[name]) for name in StoredCoefficients().members]
         m.d.comb += [self.o.p[name].eq(beside[name]) for name in (*bounds, "last")]
+
+        end_block = Signal()
+        last, last_block = (countdown(m, name, start, clear=free, step=begin | step)
+                            for name, start, step in (("records", size, taken),
+                                                      ("blocks", blocks, end_block)))
         m.d.comb += [side[name].eq(layer[name]) for name in bounds]
         m.d.comb += [side.last.eq(last), side.table.eq(table), self.table.eq(beside.table),
-                     self.layers.ready.eq(~busy)]
-        with m.If(self.layers.valid & self.layers.ready):
-            array, tables = new.opcode == Opcode.CONV, (new.opcode == Opcode.VECTOR) & new.table
+                     end_block.eq(taken & last & ~table),
+                     size.eq(Mux(begin & table, TABLE_ENTRIES - 1,
+                                 Mux(on_array, self.columns - 1, self.channels - 1)))]
+        m.d.comb += end.eq(end_block & last_block)
+        with m.If(free):
             m.d.sync += [layer[name].eq(new[name]) for name in bounds]
             m.d.sync += [
-                busy.eq(1), address.eq(new.coefficient_base), blocks_left.eq(new.blocks),
-                on_array.eq(array), table.eq(tables),
-                left.eq(Mux(tables, TABLE_ENTRIES, Mux(array, self.columns, self.channels)) - 1),
+                address.eq(new.coefficient_base), blocks.eq(new.blocks),
+                table.eq((new.opcode == Opcode.VECTOR) & new.table),
+                on_array.eq(new.opcode == Opcode.CONV),
             ]
-        with m.If(taken):
-            m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
-            with m.If(last):
-                m.d.sync += [left.eq(Mux(on_array, self.columns, self.channels) - 1), table.eq(0)]
-                with m.If(~table):
-                    m.d.sync += [blocks_left.eq(blocks_left - 1), busy.eq(blocks_left != 0)]
+        with m.Elif(taken):
+            m.d.sync += [address.eq(address + 1), table.eq(table & ~last)]
         return m
 
 
@@ -230,20 +255,23 @@ class TileWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        tiles = Signal.like(self.layers.p.tiles)
-        tiles_left = Signal.like(tiles)
-        blocks_left = Signal.like(self.layers.p.blocks)
-        m.d.comb += self.layers.ready.eq(~self.o.valid)
-        with m.If(self.layers.valid & self.layers.ready):
-            new = self.layers.payload
+        new = self.layers.payload
+        active = self.o.valid
+        end = Signal()
+        free, begin = _begin(m, self.layers, active, end)
+        tiles, blocks = (Signal.like(new[name], name=name, reset_less=True)
+                         for name in ("tiles", "blocks"))
+        taken, end_block = Signal(), Signal()
+        last_tile, last_block = (countdown(m, name, start, clear=free, step=begin | step)
+                                 for name, start, step in (("tiles", tiles, taken),
+                                                           ("blocks", blocks, end_block)))
+        m.d.comb += [taken.eq(self.o.valid & self.o.ready), end_block.eq(taken & last_tile)]
+        m.d.comb += end.eq(end_block & last_block)
+        with m.If(free & ~self.o.valid):
             m.d.sync += [
-                self.o.valid.eq(1), self.o.p.renew.eq(1), self.o.p.unsigned.eq(new.unsigned),
-                self.o.p.last_step.eq(new.last_step), tiles.eq(new.tiles),
-                tiles_left.eq(new.tiles), blocks_left.eq(new.blocks),
+                self.o.p.unsigned.eq(new.unsigned), self.o.p.last_step.eq(new.last_step),
+                self.o.p.renew.eq(1), tiles.eq(new.tiles), blocks.eq(new.blocks),
             ]
-        with m.Elif(self.o.valid & self.o.ready):
-            m.d.sync += [self.o.p.renew.eq(tiles_left == 0), tiles_left.eq(tiles_left - 1)]
-            with m.If(tiles_left == 0):
-                m.d.sync += [tiles_left.eq(tiles), blocks_left.eq(blocks_left - 1),
-                             self.o.valid.eq(blocks_left != 0)]
+        with m.Elif(taken):
+            m.d.sync += self.o.p.renew.eq(last_tile)
         return m

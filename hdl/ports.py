@@ -94,6 +94,7 @@ class PacketReceiver(wiring.Component):
         chosen = Signal(len(self.widths))       # Memory, by its destination.
         is_frame, is_start, illegal, header_last = Signal(), Signal(), Signal(), Signal()
         to_activations = Signal()
+        address = Signal(ADDRESS_WIDTH)
         with m.If(state.header):
             code = beat.p.data[:4]
             m.d.sync += [
@@ -101,7 +102,7 @@ class PacketReceiver(wiring.Component):
                 is_frame.eq(code == Destination.FRAME), is_start.eq(code == Destination.START),
                 to_activations.eq((code == Destination.FRAME) | (code == Destination.ACTIVATIONS)),
                 illegal.eq(code > Destination.START), header_last.eq(beat.p.last),
-                self.address.eq(beat.p.data[16:]),
+                address.eq(beat.p.data[16:]),
             ]
 
         awaiting = Signal()     # A RECEIVE has been accepted and its frame is not complete.
@@ -110,16 +111,15 @@ class PacketReceiver(wiring.Component):
         with m.If(~awaiting):
             m.d.sync += [awaiting.eq(self.layers.valid), frame_address.eq(self.layers.p.base),
                          frame_words.eq(self.layers.p.pixels)]
-        placing = Signal()
-        with m.If(placing):
-            m.d.sync += self.address.eq(frame_address)
+        with m.If(state.compared):
+            m.d.sync += self.address.eq(Mux(is_frame, frame_address, address))
         wanted = ~is_frame | awaiting
-        accept, last_beat, written = self._words(m, state, beat, chosen=chosen,
-                                                 to_activations=to_activations)
+        moves, last_beat, written = self._words(m, state, beat, chosen=chosen,
+                                                to_activations=to_activations)
         short, long, last_word = self._length(
             m, state, beat, is_start=is_start, is_frame=is_frame, frame_words=frame_words,
-            whole=accept & last_beat)
-        end = last_beat & last_word
+            whole=moves & last_beat)
+        end, accept = last_beat & last_word, state.words & moves
 
         bad_header = header_last | illegal | (self.busy & ~is_frame)
         ended, dead = state.drain & written, Signal()
@@ -134,7 +134,7 @@ class PacketReceiver(wiring.Component):
         with m.If(self.frame_done):
             m.d.sync += awaiting.eq(0)
         m.d.sync += [
-            placing.eq(state.counted & is_frame), self.frame_done.eq(ended & is_frame),
+            self.frame_done.eq(ended & is_frame),
             state.header.eq(Mux(state.header, ~beat.valid, ended | (
                 state.checked & is_start & ~short & ~long))),
             state.begun.eq(state.header & beat.valid),
@@ -160,7 +160,7 @@ class PacketReceiver(wiring.Component):
         """Second word of a packet, compared step by step with what it may be: return whether it
         says too few words or too many, and, of the words that follow, whether this is the last.
 
-        ``whole`` counts the words.
+        ``whole`` counts the words, while there are any.
         """
         # Words left after this one, less one, so that the sign tells the last; no memory has so
         # many words that they would not have gone beyond it before this is wrong.
@@ -190,36 +190,38 @@ class PacketReceiver(wiring.Component):
         return short, long, (left < 0) & ~huge
 
     def _words(self, m, state, beat, *, chosen, to_activations):
-        """The words that follow, gathered from their beats. Return whether a beat is accepted, the
-        last one of its word, and whether a word is written."""
+        """The words that follow, gathered from their beats. Return whether a beat moves on, if it
+        is one of these, whether it is the last one of its word, and whether a word is written."""
         sizes = [-(-width // 32) for _, width in sorted(self.widths.items())]
         buffer = Signal(32 * max(sizes), reset_less=True)
-        full = Signal()         # The buffer holds a word to be written,
-        holding = Signal()      # and it is an activation word.
+        # The buffer holds a word to be written: an activation word, or another.
+        holding, direct = Signal(), Signal()
         place = Signal(max(sizes), init=1)      # Of the beat in its word, and those left after it,
         beats = Signal(range(-1, max(2, max(sizes))))       # less one.
         beats_left = Signal.like(beats)
         stalled = holding & ~self.write_ready
-        accept = state.words & beat.valid & (~holding | self.write_ready)
+        written = ~holding | self.write_ready
+        moves = beat.valid & written
         last_beat = beats_left < 0
         for index, size in enumerate(sizes):
             with m.If(chosen[index]):
                 m.d.sync += beats.eq(size - 2)
         with m.If(~state.words):
             m.d.sync += [place.eq(1), beats_left.eq(beats)]
-        with m.Elif(accept):
+        with m.Elif(moves):
             m.d.sync += [place.eq(Mux(last_beat, 1, place << 1)),
                          beats_left.eq(Mux(last_beat, beats, beats_left - 1))]
         # A place takes whatever comes until it is the next one's turn.
         for index in range(max(sizes)):
             with m.If(place[index] & ~stalled):
                 m.d.sync += buffer[32 * index:32 * index + 32].eq(beat.p.data)
-        m.d.sync += [full.eq(stalled | (accept & last_beat)),
-                     holding.eq(stalled | (accept & last_beat & to_activations))]
-        m.d.comb += [self.word.eq(buffer), self.write.eq(Mux(full, chosen, 0))]
-        with m.If(full & (~holding | self.write_ready)):
+        whole = state.words & moves & last_beat
+        m.d.sync += [direct.eq(whole & ~to_activations),
+                     holding.eq(stalled | (whole & to_activations))]
+        m.d.comb += [self.word.eq(buffer), self.write.eq(Mux(holding | direct, chosen, 0))]
+        with m.If(direct | (holding & self.write_ready)):
             m.d.sync += self.address.eq(self.address + 1)
-        return accept, last_beat, ~holding | self.write_ready
+        return moves, last_beat, written
 
 class WordSender(wiring.Component):
     """Turns activation words into beats of the output stream, the last one of a SEND marked.

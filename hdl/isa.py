@@ -7,7 +7,7 @@ from amaranth import *
 from amaranth.lib import data
 
 __all__ = ["ADDRESS_WIDTH", "FIELDS", "INSTRUCTION_WORDS", "TAP_SPAN", "Destination", "Field",
-           "Instruction", "Opcode", "Status", "assemble", "disassemble"]
+           "Instruction", "Meaning", "Opcode", "Status", "assemble", "disassemble"]
 
 
 #: Bits of an address in any of the engine's memories.
@@ -18,7 +18,7 @@ INSTRUCTION_WORDS = 16
 TAP_SPAN = 1 << 12
 
 
-class _Meaning(IntEnum):
+class Meaning(IntEnum):
     """Numbers that each have a ``meaning``, for the documentation."""
 
     def __new__(cls, value, meaning):
@@ -28,7 +28,7 @@ class _Meaning(IntEnum):
         return member
 
 
-class Opcode(_Meaning):
+class Opcode(Meaning):
     """What an instruction does."""
 
     END = 0, ("Ends the work on a frame: goes to address `base` if more frames are wanted, else "
@@ -131,7 +131,7 @@ class Instruction(data.StructLayout):
         assert self.size <= 32 * INSTRUCTION_WORDS
 
 
-class Status(_Meaning):
+class Status(Meaning):
     """Why the engine stopped."""
 
     NONE = 0, "It runs, or has not been started."
@@ -145,7 +145,7 @@ class Status(_Meaning):
     LONG_PACKET = 6, "A packet went on after its last word, or announced too many."
 
 
-class Destination(_Meaning):
+class Destination(Meaning):
     """Where a packet of the input stream goes.
 
     A packet is a word with the destination in bits 0 to 3 and an address in bits 16 to 31, a word

@@ -21,6 +21,8 @@ TAP_SPAN = 1 << 12
 class Meaning(IntEnum):
     """Numbers that each have a ``meaning``, for the documentation."""
 
+    meaning: str
+
     def __new__(cls, value, meaning):
         member = int.__new__(cls, value)
         member._value_ = value

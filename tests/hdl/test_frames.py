@@ -115,6 +115,13 @@ def test_bytes_that_miss_or_exceed_words_are_not_good():
     assert on_the_host(frame) == []
 
 
+def test_a_frame_that_ends_behind_an_escape_is_not_good():
+    frame = encoded([0x01020304])
+    data = frame[:-1] + bytes([ESCAPE, FLAG]) + encoded([5])
+    assert frames_in(data) == [None, [5]]
+    assert on_the_host(data) == [[5]]
+
+
 @pytest.mark.parametrize("place", range(9))
 def test_a_byte_without_stop_bit_spoils_its_frame_alone(place):
     frame = encoded([0x01020304])

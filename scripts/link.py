@@ -40,17 +40,20 @@ class Link:
 
     Parameters
     ----------
-    port : object with ``write(bytes)`` and ``read(size)``
-        As :class:`serial.Serial` has them; ``read`` waits no longer than some milliseconds.
+    port : object with ``write(bytes)`` and ``read()``
+        What is read is what is there; if nothing is, what comes within some milliseconds.
     baud : int
         Bits a second of the line: how long a reply may take follows.
     patience : float
         Seconds to wait for a reply, beside the time that the bytes take.
     attempts : int
-        How often a request is sent at most.
+        How often a request is sent at most, once a session has begun.
     """
 
-    def __init__(self, port, *, baud, patience=0.5, attempts=10):
+    #: How often the request is sent that begins one.
+    OPENING = 5
+
+    def __init__(self, port, *, baud, patience=0.5, attempts=20):
         self.port = port
         self.baud = baud
         self.patience = patience
@@ -67,7 +70,7 @@ class Link:
         LinkError
             If nobody answers, or the board's link is of another version.
         """
-        _, version, _ = self._request(Operation.OPEN)
+        _, version, _ = self._request(Operation.OPEN, attempts=self.OPENING)
         if version != VERSION:
             raise LinkError(f"its link is of version {version}, and this host knows version "
                             f"{VERSION}; build the bitstream again")
@@ -101,24 +104,26 @@ class Link:
             raise LinkError(f"it refuses {operation.name}: {said.name}. {said.meaning}")
         return info, words
 
-    def _request(self, operation, body=()):
+    def _request(self, operation, body=(), *, attempts=None):
         """Status, info and body of the reply."""
+        attempts = attempts or self.attempts
         self._sequence = (self._sequence + 1) % 256
         frame = encoded_request(operation, self._sequence, body)
         # Either way the frame with every byte escaped, and ten bits a byte.
         longest = 2 * 10 * (len(frame) + 4 * MAX_WORDS + 10) / self.baud
-        for _ in range(self.attempts):
+        for _ in range(attempts):
             self.port.write(frame)
             reply = self._reply(time.monotonic() + self.patience + longest)
             if reply:
                 fields, words = reply
                 return fields["status"], fields["info"], words
-        raise LinkError(f"no answer to {self.attempts} requests")
+        raise LinkError(f"no answer to {attempts} requests at {self.baud} baud; look whether "
+                        "the board holds Celosia's bitstream, and at --port and --baud")
 
     def _reply(self, deadline):
         """Fields and body of the reply to the present request; None if it has to be repeated."""
         while time.monotonic() < deadline:
-            for words in self._decoder.feed(self.port.read(4096)):
+            for words in self._decoder.feed(self.port.read()):
                 reply = decoded_reply(np.array(words))
                 if reply is None:
                     continue

@@ -1,4 +1,4 @@
-"""``celosia run``: a model on frames of the user's, by golden or by the simulated engine."""
+"""``celosia run``: a model on frames of the user's, by golden, the simulated engine, or a board."""
 
 import time
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 
 from compiler.program import compile_network
 from scripts.arrays import array_bytes, load_frames
+from scripts.board import BAUD, run_on_board
 from scripts.console import CheckFailed, Refused, columns, output, printable, running
 from scripts.figures import layer_figures, utilisation
 from scripts.files import check_writable, write_whole
@@ -42,6 +43,8 @@ Examples:
   celosia run model.tflite --input x.npy --output y.npy
   celosia run model.onnx --input x.npy --output y.npy --engine rtl --report build/run.json
   celosia run float.onnx --calibration images.npy --input x.npy --output y.npy
+  celosia run model.tflite --config ecp5-25f --input x.npy --output y.npy \\
+    --engine board --port /dev/ttyUSB0
 
 \b
 An input to try:
@@ -55,12 +58,16 @@ An input to try:
 @click.option("--output", "target", metavar="Y.npy", required=True,
               type=click.Path(path_type=Path),
               help="Receives the results, likewise.")
-@click.option("--engine", type=click.Choice(["golden", "rtl"]), default="golden",
+@click.option("--engine", type=click.Choice(["golden", "rtl", "board"]), default="golden",
               show_default=True,
-              help="The golden model, or the engine's Verilog under Verilator as well.")
+              help="The golden model, or the engine's Verilog under Verilator as well, or a "
+                   "board's engine as well.")
+@click.option("--port", metavar="PORT", help="The board's serial port, such as /dev/ttyUSB0.")
+@click.option("--baud", metavar="N", type=click.IntRange(1), default=BAUD, show_default=True,
+              help="Bits a second of that port.")
 @calibration_option
 @report_option
-def run(model, config, source, target, engine, calibration, report):
+def run(model, config, source, target, engine, port, baud, calibration, report):
     """Run a model on frames in an .npy file.
 
     X and Y hold frames along the first axis, in the model's own layout and type: for instance NHWC
@@ -73,7 +80,12 @@ def run(model, config, source, target, engine, calibration, report):
     program to the last result, those of them since the frame has come in, of each layer, and
     between the last two frames. With --engine golden nothing is measured, and these are null;
     predicted cycles are there if the model fits the configuration.
+
+    With --engine board the engine on the board at --port runs the frames: exit status 1 as above,
+    2 if nobody answers or the engine is another one. Nothing is measured.
     """
+    if (engine == "board") != (port is not None):
+        raise click.UsageError("--engine board and --port belong together")
     with writing():
         check_writable(target, report)
     loaded = load_model(model, calibration)
@@ -84,18 +96,24 @@ def run(model, config, source, target, engine, calibration, report):
     except ValueError as error:
         # What golden computes does not depend on whether it fits.
         misfit = f"{loaded.file}: {error}"
-        if engine == "rtl":
+        if engine != "golden":
             raise Refused(misfit) from None
     codes = loaded.encode(frames)
     golden = _golden(loaded.network, codes)
-    measured = _simulated(program, codes, loaded) if engine == "rtl" else None
-    result = golden if measured is None else measured.codes
+    measured, result, remarks = None, golden, []
+    if engine == "rtl":
+        measured = _simulated(program, codes, loaded)
+        result = measured.codes
+    elif engine == "board":
+        result, remarks = run_on_board(program, codes, port=port, baud=baud)
     wrong = int(np.count_nonzero(result != golden))
     figures = _report(loaded, config, engine, len(codes), program, measured, wrong)
     with writing():
         write_whole(target, array_bytes(loaded.decode(result)))
         if report:
             write_whole(report, json_of(figures))
+    for line in remarks:
+        click.echo(line)
     _say(target, figures)
     if misfit:
         click.echo(f"It does not fit {config.name}: {misfit}")
@@ -178,7 +196,7 @@ def _report(model, config, engine, frames, program, measured, wrong):
         "model": model.file, "config": config.name, "engine": engine, "rows": config.rows,
         "columns": config.columns, "frames": frames, "cycles": cycles, "macs": macs,
         "utilisation": None if cycles is None else utilisation(macs, cycles, config),
-        "exact": None if measured is None else not wrong,
+        "exact": None if engine == "golden" else not wrong,
         "cycles_per_second": None if measured is None else round(measured.speed),
         "layers": [{"name": layer.name, "op": layer.op, "macs": layer.macs,
                     "cycles": None if measured is None else _taken(layer, measured.first),
@@ -209,6 +227,7 @@ def _say(target, figures):
         console.print(f"{figures['cycles']:,} cycles from the start to the last result of a frame, "
                       f"{figures['compute_cycles']:,} of them since the frame has come in"
                       + (f"; {period:,} from one frame to the next" if period else ""))
+    if figures["exact"] is not None:
         console.print("The engine equals golden, bit for bit." if figures["exact"] else
                       "The engine does not equal golden.")
     console.print(f"{target}: results of {frames}", markup=False)

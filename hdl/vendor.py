@@ -22,7 +22,7 @@ FAMILIES = ("portable", "ecp5", "ice40")
 #: Cycles that :func:`registered_product` and :func:`registered_products` take.
 PRODUCT_LATENCY = 3
 
-_BLOCKS = Path(__file__).with_name("vendor.v")
+_BLOCKS = ("vendor.v", "vendorclock.v")
 _ECP5_WIDTH = 18        # Bits of a factor of its DSP block.
 #: Words of a block RAM of ECP5, and how many bits each then has.
 _ECP5_RAM = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}
@@ -199,8 +199,8 @@ def registered_copies(m, platform, family, value, count, *, name):
 
 def definitions(verilog):
     """Return the Verilog of the blocks that the text ``verilog`` has instances of."""
-    blocks = re.finditer(r".*?^module (\w+).*?^endmodule\n", _BLOCKS.read_text(encoding="utf-8"),
-                         re.MULTILINE | re.DOTALL)
+    known = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _BLOCKS)
+    blocks = re.finditer(r".*?^module (\w+).*?^endmodule\n", known, re.MULTILINE | re.DOTALL)
     return "".join(block[0] for block in blocks
                    if re.search(rf"^  {block[1]}\b", verilog, re.MULTILINE))
 

@@ -21,6 +21,8 @@ class BoardTop(wiring.Component):
         Makes the engine's clock.
     divisor : :class:`int`, 4 to 65535
         Cycles of that clock of a bit on the line.
+    led_low : :class:`bool`
+        Whether the light is lit by a low pin.
 
     Members
     -------
@@ -30,16 +32,17 @@ class BoardTop(wiring.Component):
     tx : ``Out(1)``
         To the host.
     led : ``Out(1)``
-        Lit when the engine is out of reset; it flickers with what goes over the line.
+        Lit while the engine is out of reset; it flickers with what goes over the line.
     """
 
     #: Cycles of reset after the loop has locked.
     RESET = 16
 
-    def __init__(self, config, *, pll, divisor):
+    def __init__(self, config, *, pll, divisor, led_low=False):
         self.config = config
         self.pll = pll
         self.divisor = divisor
+        self.led_low = led_low
         self.engine = SerialEngine(config, divisor=divisor)
         super().__init__({
             "oscillator": In(1), "rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)})
@@ -57,6 +60,6 @@ class BoardTop(wiring.Component):
         m.submodules.engine = engine = self.engine
         m.d.comb += [
             engine.rx.eq(self.rx), self.tx.eq(engine.tx),
-            self.led.eq(released[-1] & self.rx & engine.tx),
+            self.led.eq((released[-1] & self.rx & engine.tx) ^ self.led_low),
         ]
         return m

@@ -5,7 +5,10 @@ import warnings
 import click
 from amaranth.hdl import UnusedElaboratable
 
+from hdl.config import load
 from hdl.top import CONTROLS
+from scripts.bitstream import bitstream
+from scripts.boards import BOARDS
 from scripts.console import CheckFailed, output, running
 from scripts.devices import device_of
 from scripts.files import write_whole
@@ -65,9 +68,14 @@ Examples:
   celosia synth --config ecp5-85f -o build/ecp5 --seeds 5 --report build/ecp5.json
   celosia synth --config icebreaker --part pipeline -o build/icebreaker
   celosia synth --config tiny --part pipeline -o build/tiny --target 20
+  celosia synth --board ulx3s-25f -o build/ulx3s
 """)
-@config_option(required=True)
+@config_option(required=False, default=None)
 @directory_option
+@click.option("--board", "name", type=click.Choice(list(BOARDS)),
+              help="Make the bitstream of a board, with the configuration that is meant for it.")
+@click.option("--clock", metavar="MHZ", type=click.IntRange(4, 400),
+              help="Clock of the board's engine, if not the usual one.")
 @click.option("--part", type=click.Choice(list(PARTS)), default="engine", show_default=True,
               help="All of it, or the pipeline of array and lanes without memories and bus.")
 @click.option("--seeds", metavar="N", default=1, show_default=True,
@@ -80,24 +88,59 @@ Examples:
               help="Exit with status 1 if the median is below this frequency.")
 @click.option("--native", is_flag=True,
               help="Take yosys and nextpnr from PATH, in place of those from PyPI.")
-def synth(config, directory, part, seeds, jobs, resume, report, target, native):
+def synth(config, directory, name, clock, part, seeds, jobs, resume, report, target, native):
     """Synthesise, place and route the engine, or its pipeline; report area and speed.
 
     DIR receives the netlist, and the log and report of every tool and seed. Cells are counted
     after packing. ECP5 places the block out of context; iCE40 places it in a wrapper of a shift
     register and exclusive ors, whose own cells are shown beside.
+
+    With --board the engine is placed and routed behind the board's own pins, with its serial line
+    and clock, and DIR receives the bitstream too, made of the fastest seed; exit status 1 if that
+    is slower than the clock. How to load and use it is in docs/boards.md.
     """
-    component = _component(PARTS[part], config)
+    board = BOARDS[name] if name else None
+    _check_usage(config, board, clock, part)
+    tools = Toolchain(native=native)
+    if board:
+        config = config or load(board.config)
+        with writing(), refusing():
+            figures = bitstream(board, config, directory, seeds=seeds, mhz=clock, jobs=jobs,
+                                resume=resume, toolchain=tools)
+    else:
+        component = _component(PARTS[part], config)
+        with writing():
+            figures = synthesise(component, config, directory, seeds=seeds, target=target, jobs=jobs,
+                                 resume=resume, toolchain=tools)
     with writing():
-        figures = synthesise(component, config, directory, seeds=seeds, target=target, jobs=jobs,
-                             resume=resume, toolchain=Toolchain(native=native))
         figures["part"] = part
         if report:
             write_whole(report, json_of(figures))
     _show(config, figures)
+    if board:
+        _show_board(board, figures)
     if target and figures["fmax_mhz"] < target:
         raise CheckFailed(f"{config.name} reaches {figures['fmax_mhz']} MHz, "
                           f"below the target of {target:g} MHz")
+
+
+def _check_usage(config, board, clock, part):
+    if config is None and board is None:
+        raise click.UsageError("Missing option '--config', or '--board'")
+    if clock is not None and board is None:
+        raise click.UsageError("--clock is for --board")
+    if part != "engine" and board is not None:
+        raise click.UsageError(f"--part {part} is not for --board, which takes the engine")
+
+
+def _show_board(board, figures):
+    if figures["bitstream"] is None:
+        raise CheckFailed(f"{board.title}: {max(figures['fmax_mhz_seeds']):.2f} MHz are reached, "
+                          f"below its clock of {figures['clock_mhz']:g} MHz; take more --seeds, or "
+                          "a lower --clock")
+    click.echo(f"\n{figures['bitstream']}: for {board.title}, clock {figures['clock_mhz']:g} MHz, "
+               f"serial line {figures['baud']:,} baud\n"
+               f"Load it: {board.load.format(figures['bitstream'])}")
 
 
 def _show(config, figures):

@@ -37,23 +37,25 @@ def writing():
 
 
 def configuration(name):
-    """Return the configuration ``name``, or the one in the TOML file of that name.
+    """Return the configuration ``name``, or the one in the TOML file of that name; of None, None.
 
     Raises
     ------
     Refused
         If there is none, or it names no known device.
     """
+    if name is None:
+        return None
     with refusing():
         config = load(name)
         device_of(config)
     return config
 
 
-def config_option(*, required, default=DEFAULT):
+def config_option(*, required, default: str | None = DEFAULT):
     """``--config NAME``, which gives a :class:`hdl.config.Configuration`."""
     choice: dict[str, Any] = {"required": True} if required else {
-        "default": default, "show_default": True}
+        "default": default, "show_default": default is not None}
     return click.option(
         "--config", metavar="NAME", **choice,
         callback=lambda _context, _option, name: configuration(name),

@@ -23,9 +23,12 @@ PARTS = {"engine": CONTROLS["axi"], "pipeline": ConvPipeline}
 #: What of this package decides what becomes of Verilog.
 _SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py")
 
+#: nextpnr's options for a file of pins, and for what a bitstream is packed from, by family.
+CONSTRAINTS = {"ecp5": "--lpf", "ice40": "--pcf"}
+BITS = {"ecp5": "--textcfg", "ice40": "--asc"}
 
 def synthesise(component, config, directory, *, toolchain, seeds=1, target=None, jobs=None,
-               resume=False):
+               resume=False, board=None):
     """Place and route ``component`` on the device of ``config``; return the report.
 
     All files of the run are kept in ``directory``: ``design.v``, ``netlist.json``, and for each
@@ -50,6 +53,8 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
     resume : bool
         Whether to take a netlist, and placements, that are in ``directory`` already and were made
         from the same.
+    board : Board, optional
+        Whose pins and device the design is for; its bits are then in ``nextpnr-SEED.bits``.
 
     Raises
     ------
@@ -60,12 +65,12 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
     CheckFailed
         If a tool fails, or the design does not fit or has nothing to time.
     """
-    device = device_of(config)
+    device = board.device_for(config) if board else device_of(config)
     for tool in ("yosys", device.router):
         toolchain.locate(tool)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    wrapper = None if device.out_of_context else ScanWrapper(block=component)
+    wrapper = None if board or device.out_of_context else ScanWrapper(block=component)
 
     with running("Starting the tools (their first run compiles them, for up to 30 s)"):
         versions = {tool: toolchain.version(tool) for tool in ("yosys", device.router)}
@@ -78,7 +83,7 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
     with running(f"Placing and routing {config.name} with {device.router} for {device.name}",
                  steps=seeds) as advance:
         runs = _place(device, config, directory, toolchain, seeds=seeds, asked=asked,
-                      advance=advance, jobs=jobs, key=key, resume=resume)
+                      advance=advance, board=board, jobs=jobs, key=key, resume=resume)
 
     slowest = min(runs, key=fmax)
     counts = totals(device, runs[0], _log(directory, 1).read_text(encoding="utf-8"))
@@ -149,20 +154,26 @@ def _prepare(device, config, directory, toolchain):
     return pinned
 
 
-def _place(device, config, directory, toolchain, *, seeds, asked, advance, jobs, key, resume):
+def _place(device, config, directory, toolchain, *, seeds, asked, advance, board, jobs, key, resume):
     """Place and route with every seed whose report may not be kept; return nextpnr's reports."""
     context = ["--out-of-context"] if device.out_of_context else ["--pcf-allow-unconstrained"]
+    pins = board.constraints() if board else ""
+    if board:
+        (directory / "pins").write_text(pins, encoding="utf-8")
+        context = [CONSTRAINTS[device.family], "pins"]
 
     def explain(log):
         lacking = shortage(log)
         return lacking and f"{config.name} does not fit {device.name}: {lacking}"
 
     def job(seed):
-        report = directory / f"nextpnr-{seed}.json"
+        report, bits = directory / f"nextpnr-{seed}.json", directory / f"nextpnr-{seed}.bits"
         arguments = [*device.place, *context, "--json", "netlist.json", "--seed", str(seed),
                      "--freq", str(asked), "--timing-allow-fail", "--report", report.name]
-        own = digest(key, *arguments)
-        if not (resume and is_current(report, own)):
+        if board:
+            arguments += [BITS[device.family], bits.name]
+        own = digest(key, pins, *arguments)
+        if not (resume and is_current(report, own) and (bits.exists() or not board)):
             report.unlink(missing_ok=True)
             toolchain.run(device.router, arguments, log=_log(directory, seed), explain=explain)
             keep_key(report, own)

@@ -19,7 +19,7 @@ class FrameReceiver(wiring.Component):
     """Takes frames (:mod:`hdl.linkformat`) out of bytes, whatever lies between them.
 
     Nothing of a frame counts before ``end`` has said that it is good. An empty frame, as between
-    two flags in succession, is none.
+    two flags in succession, is none. Outputs are registers: they are one cycle late.
 
     Members
     -------
@@ -31,7 +31,7 @@ class FrameReceiver(wiring.Component):
     index : ``Out(range(MAX_WORDS + 3))``
         Words before it; at ``end``, all of the frame.
     end, good : ``Out(1)``
-        A frame ends in this cycle, and it is as it was sent: of whole words, no more than there
+        A frame has ended, and it is as it was sent: of whole words, no more than there
         may be, with the right CRC.
     """
 
@@ -55,16 +55,19 @@ class FrameReceiver(wiring.Component):
         empty = Signal()
         escaping = Signal()
         bad = Signal()
+        index = Signal.like(self.index)
         byte = self.i.p.data ^ Mux(escaping, ESCAPED, 0)
         flag = self.i.valid & (self.i.p.data == FLAG) & ~self.i.p.error
-        taken = Signal()
+        taken, complete = Signal(), Signal()    # A byte of a word, and the last one of it.
+        m.d.sync += [
+            self.word.eq(Cat(shift, byte)), self.word_valid.eq(complete), self.index.eq(index),
+            self.end.eq(flag & ~hunting & ~empty & ~self.clear),
+            self.good.eq(checksum.match_detected & (position == 0) & ~escaping & ~bad),
+        ]
         m.d.comb += [
             taken.eq(self.i.valid & ~flag & ~hunting & ~self.clear
                      & (escaping | (self.i.p.data != ESCAPE))),
-            self.word.eq(Cat(shift, byte)),
-            self.word_valid.eq(taken & (position == 3) & ~bad),
-            self.end.eq(flag & ~hunting & ~empty & ~self.clear),
-            self.good.eq(checksum.match_detected & (position == 0) & ~escaping & ~bad),
+            complete.eq(taken & (position == 3) & ~bad),
             checksum.start.eq(flag), checksum.valid.eq(taken), checksum.data.eq(byte),
         ]
         with m.If(self.i.valid):
@@ -73,13 +76,13 @@ class FrameReceiver(wiring.Component):
                 m.d.sync += bad.eq(1)
         with m.If(taken):
             m.d.sync += [shift.eq(Cat(shift[8:], byte)), position.eq(position + 1)]
-        with m.If(self.word_valid):
-            m.d.sync += self.index.eq(self.index + 1)
-            with m.If(self.index == MAX_WORDS + 2):
-                m.d.sync += [bad.eq(1), self.index.eq(self.index)]
+        with m.If(complete):
+            m.d.sync += index.eq(index + 1)
+            with m.If(index == MAX_WORDS + 2):
+                m.d.sync += [bad.eq(1), index.eq(index)]
         with m.If(flag):
             m.d.sync += [hunting.eq(0), empty.eq(1), escaping.eq(0), bad.eq(0), position.eq(0),
-                         self.index.eq(0)]
+                         index.eq(0)]
         with m.If(self.clear):
             m.d.sync += hunting.eq(1)
         return m
@@ -94,6 +97,8 @@ class FrameWord(data.StructLayout):
 
 class FrameSender(wiring.Component):
     """Makes frames (:mod:`hdl.linkformat`) of words, and adds their CRC.
+
+    A byte takes two cycles, or three if it is escaped, and a word one more.
 
     Members
     -------
@@ -110,38 +115,46 @@ class FrameSender(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.checksum = checksum = _checksum()
-        position = Signal(2)
-        escaping = Signal()         # The escape has been sent, and its byte is next.
-        in_crc = Signal()
-        byte = Mux(in_crc, checksum.crc, self.i.p.data).word_select(position, 8)
-        special = (byte == FLAG) | (byte == ESCAPE)
-        sent = self.o.valid & self.o.ready
-        done = Signal()             # A byte of the words is sent in this cycle.
-        m.d.comb += [checksum.data.eq(byte), checksum.valid.eq(done & ~in_crc)]
+        shift = Signal(32)          # What is left of the word, or of the CRC, lowest byte first.
+        position = Signal(2)        # Of that byte.
+        in_crc, last = Signal(), Signal()
+        byte = shift[:8]
+        m.d.comb += checksum.data.eq(byte)
+        m.d.sync += self.o.valid.eq(self.o.valid & ~self.o.ready)
+        free = ~self.o.valid | self.o.ready
         with m.FSM():
-            with m.State("FLAG"):
-                m.d.comb += [self.o.payload.eq(FLAG), self.o.valid.eq(self.i.valid)]
-                m.d.sync += in_crc.eq(0)
-                with m.If(sent):
-                    m.d.comb += checksum.start.eq(1)
-                    m.next = "BYTES"
-            with m.State("BYTES"):
-                m.d.comb += [
-                    self.o.payload.eq(Mux(escaping, byte ^ ESCAPED, Mux(special, ESCAPE, byte))),
-                    self.o.valid.eq(self.i.valid | in_crc),
-                    done.eq(sent & (escaping | ~special)),
-                    self.i.ready.eq(done & ~in_crc & (position == 3)),
-                ]
-                with m.If(sent):
-                    m.d.sync += escaping.eq(special & ~escaping)
-                with m.If(done):
-                    m.d.sync += position.eq(position + 1)
-                    with m.If((position == 3) & in_crc):
+            with m.State("FLAG"), m.If(self.i.valid & free):
+                m.d.comb += checksum.start.eq(1)
+                m.d.sync += [self.o.payload.eq(FLAG), self.o.valid.eq(1), in_crc.eq(0)]
+                m.next = "WORD"
+            with m.State("WORD"):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += [shift.eq(self.i.p.data), last.eq(self.i.p.last)]
+                with m.If(self.i.valid):
+                    m.next = "BYTE"
+            with m.State("BYTE"), m.If(free):
+                m.d.sync += [self.o.payload.eq(byte), self.o.valid.eq(1)]
+                m.next = "NEXT"
+                with m.If((byte == FLAG) | (byte == ESCAPE)):
+                    m.d.sync += self.o.payload.eq(ESCAPE)
+                    m.next = "ESCAPED"
+            with m.State("ESCAPED"), m.If(free):
+                m.d.sync += [self.o.payload.eq(byte ^ ESCAPED), self.o.valid.eq(1)]
+                m.next = "NEXT"
+            with m.State("NEXT"):
+                m.d.comb += checksum.valid.eq(~in_crc)
+                m.d.sync += [shift.eq(shift >> 8), position.eq(position + 1)]
+                m.next = "BYTE"
+                with m.If(position == 3):
+                    m.next = "WORD"
+                    with m.If(in_crc):
                         m.next = "END"
-                    with m.Elif((position == 3) & self.i.p.last):
-                        m.d.sync += in_crc.eq(1)
-            with m.State("END"):
-                m.d.comb += [self.o.payload.eq(FLAG), self.o.valid.eq(1)]
-                with m.If(sent):
-                    m.next = "FLAG"
+                    with m.Elif(last):
+                        m.next = "CRC"
+            with m.State("CRC"):
+                m.d.sync += [shift.eq(checksum.crc), in_crc.eq(1)]
+                m.next = "BYTE"
+            with m.State("END"), m.If(free):
+                m.d.sync += [self.o.payload.eq(FLAG), self.o.valid.eq(1)]
+                m.next = "FLAG"
         return m

@@ -71,7 +71,10 @@ class LinkEndpoint(wiring.Component):
         self._pointer = Signal(range(_DEPTH))
         self._argument = Signal(12)     # Of the body's first word, what matters.
         self._waited = Signal(range(PATIENCE + 1))
+        # Block RAM is slow to give its data, so they are registered at once.
+        self._word = Signal(32, reset_less=True)
         m.d.comb += self._read.en.eq(1)
+        m.d.sync += self._word.eq(self._read.data)
         with m.If(self.packets.ready):
             m.d.sync += self.packets.valid.eq(0)
         with m.FSM() as fsm:
@@ -86,6 +89,9 @@ class LinkEndpoint(wiring.Component):
                 self._accessed(m)
             with m.State("SEND"):
                 m.d.comb += self._read.addr.eq(self._pointer)
+                m.next = "SEND LOAD"
+            with m.State("SEND LOAD"):
+                m.d.comb += self._read.addr.eq(self._pointer)
                 m.next = "SEND WORD"
             with m.State("SEND WORD"):
                 self._send_word(m)
@@ -94,6 +100,9 @@ class LinkEndpoint(wiring.Component):
             with m.State("REPLY"):
                 self._answer(m)
             with m.State("REPLY READ"):
+                m.d.comb += self._read.addr.eq(_DEPTH | self._pointer)
+                m.next = "REPLY LOAD"
+            with m.State("REPLY LOAD"):
                 m.d.comb += self._read.addr.eq(_DEPTH | self._pointer)
                 m.next = "REPLY WORD"
             with m.State("REPLY WORD"):
@@ -132,7 +141,7 @@ class LinkEndpoint(wiring.Component):
                     m.next = "REPLY"
 
     def _execute(self, m):
-        """Check what the request needs; the body's second word is being read."""
+        """Check what the request needs; the body's second word has been read, and is registered."""
         count, operation = self._request.count, self._request.operation
         m.d.comb += self._read.addr.eq(1)
         fits = Signal()
@@ -167,7 +176,7 @@ class LinkEndpoint(wiring.Component):
         m.d.comb += [
             registers.cyc.eq(1), registers.stb.eq(1), registers.sel.eq(0xF),
             registers.we.eq(self._request.operation == Operation.WRITE),
-            registers.adr.eq(self._argument[2:]), registers.dat_w.eq(self._read.data),
+            registers.adr.eq(self._argument[2:]), registers.dat_w.eq(self._word),
             self._read.addr.eq(1),
         ]
         with m.If(~registers.stall):
@@ -194,7 +203,7 @@ class LinkEndpoint(wiring.Component):
         m.d.sync += self._waited.eq(self._waited + 1)
         with m.If(~self.packets.valid | self.packets.ready):
             m.d.sync += [
-                self.packets.valid.eq(1), self.packets.p.data.eq(self._read.data),
+                self.packets.valid.eq(1), self.packets.p.data.eq(self._word),
                 self.packets.p.last.eq(last & (self._request.operation == Operation.SEND_LAST)),
                 self._pointer.eq(self._pointer + 1), self._waited.eq(0),
                 self._reply.info.eq(self._pointer + 1),
@@ -239,7 +248,7 @@ class LinkEndpoint(wiring.Component):
     def _answer_word(self, m):
         word = self._sender.i
         last = self._pointer + 1 == self._reply.count
-        m.d.comb += [word.p.data.eq(self._read.data), word.p.last.eq(last), word.valid.eq(1)]
+        m.d.comb += [word.p.data.eq(self._word), word.p.last.eq(last), word.valid.eq(1)]
         m.d.comb += self._read.addr.eq(_DEPTH | self._pointer)
         with m.If(word.ready):
             m.d.sync += self._pointer.eq(self._pointer + 1)

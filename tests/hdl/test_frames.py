@@ -33,12 +33,12 @@ def frames_in(data, *, errors=(), clears=()):
         for place, byte in enumerate(data):
             ctx.set(dut.i.payload, {"data": byte, "error": place in errors})
             ctx.set(dut.clear, place in clears)
+            await ctx.tick()
             index = ctx.get(dut.index)
             if ctx.get(dut.word_valid):
                 words[index:] = [ctx.get(dut.word)]
             if ctx.get(dut.end):
                 frames.append(words[:index - 1] if ctx.get(dut.good) else None)
-            await ctx.tick()
 
     simulate(dut, bench)
     return frames

@@ -1,4 +1,4 @@
-"""cocotb bench of :class:`hdl.serialtop.SerialEngine`: puts a pseudo-terminal at its serial line,
+"""cocotb bench of :class:`hdl.boardtop.BoardTop`: puts a pseudo-terminal at its serial line,
 with faults in between; run by ``simulated_board.py``."""
 
 import json
@@ -47,7 +47,7 @@ async def to_board(dut, terminal, faults, bit):
         try:
             data = faults(os.read(terminal, 4096))
         except BlockingIOError:
-            await ClockCycles(dut.clk, STRIDE)
+            await ClockCycles(dut.oscillator, STRIDE)
             continue
         for byte in data:
             for level in [0, *(byte >> index & 1 for index in range(8)), 1]:
@@ -74,11 +74,8 @@ async def serves_a_host(dut):
     job = json.loads(os.environ["CELOSIA_LINE"])
     faults = Faults(job["seed"], job["rate"])
     bit = job["divisor"] * PERIOD
-    Clock(dut.clk, PERIOD, unit="ns").start()
+    Clock(dut.oscillator, PERIOD, unit="ns").start()
     dut.rx.value = 1
-    dut.rst.value = 1
-    await ClockCycles(dut.clk, 3)
-    dut.rst.value = 0
 
     terminal, other_end = os.openpty()
     tty.setraw(other_end)
@@ -89,6 +86,6 @@ async def serves_a_host(dut):
     os.replace("port.part", "port")
     begun = time.monotonic()
     while not Path("stop").exists():
-        await ClockCycles(dut.clk, 10 * STRIDE)
+        await ClockCycles(dut.oscillator, 10 * STRIDE)
         assert time.monotonic() - begun < LIMIT
     Path("line.json").write_text(json.dumps(faults.counts), encoding="utf-8")

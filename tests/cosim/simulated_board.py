@@ -7,8 +7,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from hdl.boardtop import BoardTop
+from hdl.clocks import ecp5_pll
 from hdl.config import load
-from hdl.serialtop import SerialEngine
 from sim.bench import run_bench
 
 __all__ = ["DIVISOR", "simulated_board"]
@@ -55,4 +56,5 @@ def simulated_board(config, directory, *, seed=1, rate=0.0):
 
 def _simulate(config, directory, seed, rate):
     os.environ["CELOSIA_LINE"] = json.dumps({"divisor": DIVISOR, "seed": seed, "rate": rate})
-    run_bench(SerialEngine(load(config), divisor=DIVISOR), "tests.cosim.board_bench", directory)
+    top = BoardTop(load(config), pll=ecp5_pll(25, 50), divisor=DIVISOR)
+    run_bench(top, "tests.cosim.board_bench", directory)

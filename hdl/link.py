@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .frames import FrameReceiver, FrameSender
 from .linkformat import (
     MAX_WORDS,
+    PATIENCE,
     VERSION,
     Operation,
     ReplyHeader,
@@ -20,8 +21,6 @@ from .wishbone import WishboneSignature
 __all__ = ["LinkEndpoint"]
 
 
-#: Cycles without a handshake after which a stream is taken to hesitate.
-PATIENCE = 255
 _DEPTH = MAX_WORDS + 1
 
 

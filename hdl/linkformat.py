@@ -10,9 +10,8 @@ from amaranth.lib import data
 
 from .isa import Meaning
 
-__all__ = ["ESCAPE", "ESCAPED", "FLAG", "MAX_WORDS", "REPLY_FIELDS",
-           "REQUEST_FIELDS", "VERSION", "Operation", "ReplyHeader", "ReplyStatus",
-           "RequestHeader"]
+__all__ = ["ESCAPE", "ESCAPED", "FLAG", "MAX_WORDS", "PATIENCE", "REPLY_FIELDS",
+           "REQUEST_FIELDS", "VERSION", "Operation", "ReplyHeader", "ReplyStatus", "RequestHeader"]
 
 
 #: Version of the link, which a host has to know.
@@ -25,6 +24,8 @@ ESCAPE = 0x7D
 ESCAPED = 0x20
 #: Most words in a body.
 MAX_WORDS = 127
+#: The board's clock cycles that it waits for a stream of the engine before it gives up.
+PATIENCE = 255
 
 
 class Operation(Meaning):
@@ -34,12 +35,14 @@ class Operation(Meaning):
                "The reply's `info` is the version of the link.")
     READ = 1, "Read the register at the byte offset in the body. The reply's body is its value."
     WRITE = 2, "Write a register: the body is the byte offset and the value."
-    SEND = 3, ("Give the body's words to the engine's input stream, as many as it takes without "
-               "hesitating; the reply's `info` is how many. The others have to be sent again.")
+    SEND = 3, ("Give the body's words to the engine's input stream, as many as it takes "
+               f"without pausing for more than {PATIENCE} cycles; the reply's `info` is how "
+               "many. The others have to be sent again.")
     SEND_LAST = 4, "The same; with the body's last word goes TLAST, the end of a packet."
-    RECEIVE = 5, ("Take words of the output stream: as many as are there, at most the number in "
-                  "the body, and none behind the end of a packet. They are the reply's body; its "
-                  "`info` is 1 if a packet has ended.")
+    RECEIVE = 5, ("Take words of the output stream: those that come without a pause of more "
+                  f"than {PATIENCE} cycles, at most the number in the body, and none behind the "
+                  "end of a packet. They are the reply's body; its `info` is 1 if a packet "
+                  "has ended.")
 
 
 class ReplyStatus(Meaning):

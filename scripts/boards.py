@@ -154,7 +154,7 @@ def _ecp5(**values):
 BOARDS = MappingProxyType({board.name: board for board in (
     Board(name="icebreaker", title="iCEBreaker", platform="icebreaker.ICEBreakerPlatform",
           config="icebreaker", device="ice40up5k", place=DEVICES["ice40up5k"].place, speed="up",
-          mhz=24, led="led", load="openFPGALoader -b ice40_generic {}"),
+          mhz=24, led="led", load="iceprog {}"),
     *(_ecp5(name=f"ulx3s-{size}", title=f"ULX3S {size.upper()}", config=config, device=device,
             platform=f"ulx3s.ULX3S_{size.upper()}_Platform", speed="6", mhz=50, led="led",
             place=(f"--{option}", "--package", "CABGA381", "--speed", "6"),

@@ -154,7 +154,8 @@ def _prepare(device, config, directory, toolchain):
     return pinned
 
 
-def _place(device, config, directory, toolchain, *, seeds, asked, advance, board, jobs, key, resume):
+def _place(device, config, directory, toolchain, *, seeds, asked, advance, board, jobs, key,
+           resume):
     """Place and route with every seed whose report may not be kept; return nextpnr's reports."""
     context = ["--out-of-context"] if device.out_of_context else ["--pcf-allow-unconstrained"]
     pins = board.constraints() if board else ""

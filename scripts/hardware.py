@@ -110,8 +110,8 @@ def synth(config, directory, name, clock, part, seeds, jobs, resume, report, tar
     else:
         component = _component(PARTS[part], config)
         with writing():
-            figures = synthesise(component, config, directory, seeds=seeds, target=target, jobs=jobs,
-                                 resume=resume, toolchain=tools)
+            figures = synthesise(component, config, directory, seeds=seeds, target=target,
+                                 jobs=jobs, resume=resume, toolchain=tools)
     with writing():
         figures["part"] = part
         if report:

@@ -261,26 +261,30 @@ class WordSender(wiring.Component):
         # Words after this one, less one: the sign tells the last.
         words_left = Signal(signed(len(self.layers.p.pixels) + 1))
         beat = Signal(range(beats + 1))     # Beats that the buffer still holds.
-        some, more = Signal(), Signal()     # Any, and more than one.
+        some, more = Signal(), Signal()     # Any, and more than one; the latter goes far,
+        single = Signal(init=1)             # and its opposite does not.
         buffer = Signal(32 * beats, reset_less=True)
         last = Signal()
-        free = ~some | (out.i.ready & ~more)
+        free = ~some | (out.i.ready & single)
         m.d.comb += [
             self.layers.ready.eq(~busy),
             self.idle.eq(~busy & ~some & ~out.o.valid),
-            out.i.valid.eq(some), out.i.p.data.eq(buffer[:32]), out.i.p.last.eq(last & ~more),
+            out.i.valid.eq(some), out.i.p.data.eq(buffer[:32]), out.i.p.last.eq(last & single),
             # The first word of a SEND may be here before its instruction.
             self.words.ready.eq(~self.words.p.live | (busy & free)),
         ]
         taken = busy & self.words.valid & self.words.p.live
+        codes = Value.cast(self.words.p.codes)
         with m.If(~some | out.i.ready):
             with m.If(more):
-                m.d.sync += [buffer.eq(Cat(buffer[32:], buffer[-32:])), beat.eq(beat - 1),
-                             more.eq(beat > 2)]
+                # What comes in at the top will not be looked at.
+                m.d.sync += [buffer.eq(Cat(buffer[32:], codes)), beat.eq(beat - 1),
+                             more.eq(beat > 2), single.eq(beat <= 2)]
             with m.Else():
                 # Whatever is there, but it only counts if it is a word to be sent.
-                m.d.sync += [buffer.eq(Value.cast(self.words.p.codes)), beat.eq(beats),
-                             last.eq(words_left < 0), some.eq(taken), more.eq(taken & (beats > 1))]
+                m.d.sync += [buffer.eq(codes), beat.eq(beats),
+                             last.eq(words_left < 0), some.eq(taken),
+                             more.eq(taken & (beats > 1)), single.eq(~taken | (beats == 1))]
         with m.If(~busy):
             m.d.sync += [busy.eq(self.layers.valid), words_left.eq(self.layers.p.pixels - 1)]
         with m.Elif(free & self.words.valid & self.words.p.live):

@@ -121,8 +121,8 @@ class PacketReceiver(wiring.Component):
             whole=moves & last_beat)
         end, accept = last_beat & last_word, state.words & moves
 
-        bad_header = header_last | illegal | (self.busy & ~is_frame)
         ended, dead = state.drain & written, Signal()
+        bad_header = header_last | illegal | (self.busy & ~is_frame)
         bad = Signal(3)
         m.d.comb += [
             beat.ready.eq(state.header | state.length | (state.words & written)),
@@ -133,18 +133,10 @@ class PacketReceiver(wiring.Component):
         ]
         with m.If(self.frame_done):
             m.d.sync += awaiting.eq(0)
+        self._advance(m, state, beat, wanted=wanted, bad_header=bad_header, is_start=is_start,
+                      good=~short & ~long, accept=accept, end=end, written=written)
         m.d.sync += [
             self.frame_done.eq(ended & is_frame),
-            state.header.eq(Mux(state.header, ~beat.valid, ended | (
-                state.checked & is_start & ~short & ~long))),
-            state.begun.eq(state.header & beat.valid),
-            state.waiting.eq(Mux(state.waiting, ~wanted, state.begun & ~bad_header)),
-            state.length.eq(Mux(state.length, ~beat.valid, state.waiting & wanted)),
-            state.counted.eq(state.length & beat.valid), state.compared.eq(state.counted),
-            state.judged.eq(state.compared), state.checked.eq(state.judged),
-            state.words.eq(Mux(state.words, ~(accept & (end | beat.p.last)),
-                               state.checked & ~is_start & ~short & ~long)),
-            state.drain.eq(Mux(state.drain, ~written, accept & end & beat.p.last)),
             self.start.eq(state.checked & is_start & ~short & ~long),
             bad.eq(Cat(state.begun & bad_header, state.checked & (short | long),
                        accept & (end != beat.p.last))),
@@ -155,6 +147,21 @@ class PacketReceiver(wiring.Component):
                     Status.SHORT_PACKET, Status.LONG_PACKET))),
         ]
         return m
+
+    def _advance(self, m, state, beat, *, wanted, bad_header, is_start, good, accept, end, written):
+        """From one state to the next, or to none after a fault."""
+        m.d.sync += [
+            state.header.eq(Mux(state.header, ~beat.valid, (state.drain & written) | (
+                state.checked & is_start & good))),
+            state.begun.eq(state.header & beat.valid),
+            state.waiting.eq(Mux(state.waiting, ~wanted, state.begun & ~bad_header)),
+            state.length.eq(Mux(state.length, ~beat.valid, state.waiting & wanted)),
+            state.counted.eq(state.length & beat.valid), state.compared.eq(state.counted),
+            state.judged.eq(state.compared), state.checked.eq(state.judged),
+            state.words.eq(Mux(state.words, ~(accept & (end | beat.p.last)),
+                               state.checked & ~is_start & good)),
+            state.drain.eq(Mux(state.drain, ~written, accept & end & beat.p.last)),
+        ]
 
     def _length(self, m, state, beat, *, is_start, is_frame, frame_words, whole):
         """Second word of a packet, compared step by step with what it may be: return whether it

@@ -105,12 +105,7 @@ class PacketReceiver(wiring.Component):
                 address.eq(beat.p.data[16:]),
             ]
 
-        awaiting = Signal()     # A RECEIVE has been accepted and its frame is not complete.
-        frame_address, frame_words = Signal(ADDRESS_WIDTH), Signal.like(self.layers.p.pixels)
-        m.d.comb += self.layers.ready.eq(~awaiting)
-        with m.If(~awaiting):
-            m.d.sync += [awaiting.eq(self.layers.valid), frame_address.eq(self.layers.p.base),
-                         frame_words.eq(self.layers.p.pixels)]
+        awaiting, frame_address, frame_words = self._await(m)
         with m.If(state.compared):
             m.d.sync += self.address.eq(Mux(is_frame, frame_address, address))
         wanted = ~is_frame | awaiting
@@ -131,8 +126,6 @@ class PacketReceiver(wiring.Component):
             self.loading.eq(Mux(state.header, beat.valid & (beat.p.data[:4] != Destination.FRAME),
                                 ~is_frame & ~dead)),
         ]
-        with m.If(self.frame_done):
-            m.d.sync += awaiting.eq(0)
         self._advance(m, state, beat, wanted=wanted, bad_header=bad_header, is_start=is_start,
                       good=~short & ~long, accept=accept, end=end, written=written)
         m.d.sync += [
@@ -147,6 +140,18 @@ class PacketReceiver(wiring.Component):
                     Status.SHORT_PACKET, Status.LONG_PACKET))),
         ]
         return m
+
+    def _await(self, m):
+        """Return whether a RECEIVE is accepted whose frame is not complete, and what it says."""
+        awaiting = Signal()
+        address, words = Signal(ADDRESS_WIDTH), Signal.like(self.layers.p.pixels)
+        m.d.comb += self.layers.ready.eq(~awaiting)
+        with m.If(~awaiting):
+            m.d.sync += [awaiting.eq(self.layers.valid), address.eq(self.layers.p.base),
+                         words.eq(self.layers.p.pixels)]
+        with m.If(self.frame_done):
+            m.d.sync += awaiting.eq(0)
+        return awaiting, address, words
 
     def _advance(self, m, state, beat, *, wanted, bad_header, is_start, good, accept, end, written):
         """From one state to the next, or to none after a fault."""

@@ -224,7 +224,7 @@ class Engine(wiring.Component):
             ]
         frame_ready = Signal()
         m.d.comb += [
-            receiver.write_ready.eq(~writer.write_en),
+            receiver.write_ready.eq(writer.write_free),
             memory.write.eq(writer.write),
             memory.write_en.eq(writer.write_en),
             sequencer.frame_ready.eq(frame_ready),

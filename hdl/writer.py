@@ -38,6 +38,8 @@ class ResultWriter(wiring.Component):
     results : ``In(stream.Signature(ArrayLayout(unsigned(8), lanes)))``
     write_en, write : ``Out``
         A write, and its :class:`hdl.memories.ActivationWrite`.
+    write_free : ``Out(1)``
+        The opposite of ``write_en``, in a register of its own.
     done : ``Out(1)``
         The last result of a layer is written in this cycle, if it is wanted.
     """
@@ -63,6 +65,7 @@ class ResultWriter(wiring.Component):
             "layers": In(stream.Signature(Instruction())),
             "results": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, lanes))),
             "write_en": Out(1),
+            "write_free": Out(1, init=1),
             "write": Out(ActivationWrite(channels=channels, lanes=lanes)),
             "done": Out(1),
         })
@@ -119,8 +122,9 @@ class ResultWriter(wiring.Component):
                 m.d.sync += [group.eq(next_group), block_group.eq(next_group),
                              next_group.eq(next_group + slots), pixel_address.eq(layer.out_base)]
         part = group[:part_bits]
+        writes = taken & live & (group <= layer.out_groups)
         m.d.sync += [
-            self.write_en.eq(taken & live & (group <= layer.out_groups)),
+            self.write_en.eq(writes), self.write_free.eq(~writes),
             self.write.address.eq(pixel_address + (group >> part_bits)),
             self.write.enable.eq(1 << part if part_bits else 1),
             Value.cast(self.write.codes).eq(Value.cast(codes).replicate(parts)),

@@ -68,10 +68,11 @@ def write(size, layers, codes, *, gaps=None, layer_gaps=None, cut_off=0):
 
     async def observe(ctx):
         cycle = -1 - (cut_off + 1 if cut_off else 0)
-        async for _, _, came, accepted, enabled, one, done in ctx.tick().sample(
+        async for _, _, came, accepted, enabled, free, one, done in ctx.tick().sample(
                 dut.results.valid & dut.results.ready, dut.layers.valid & dut.layers.ready,
-                dut.write_en, dut.write, dut.done):
+                dut.write_en, dut.write_free, dut.write, dut.done):
             cycle += 1
+            assert free != enabled
             for happened, name in zip((came, accepted, enabled, done), cycles, strict=True):
                 if happened and cycle >= 0:
                     cycles[name].append(cycle)

@@ -232,12 +232,9 @@ class ConvPipeline(wiring.Component):
             m.d.comb += port.ready.eq(credit & free & (~port.p.renew | bank.set_ready))
             takes.append(port.valid & port.ready)
         take, renew = Signal(), Signal()
-        payload = self.sums[-1].payload
-        for port in self.sums[:-1]:
-            payload = Mux(port.valid, Value.cast(port.payload), Value.cast(payload))
-        chosen = Signal(self.sums[0].payload.shape())
+        slot = Mux(takes[0], self.sums[0].p.slot, self.sums[-1].p.slot)
         m.d.comb += [
-            take.eq(Cat(takes).any()), Value.cast(chosen).eq(payload),
+            take.eq(Cat(takes).any()),
             renew.eq(Cat(each & port.p.renew for each, port
                          in zip(takes, self.sums, strict=True)).any()),
             drain.swap.eq(renew),
@@ -248,14 +245,22 @@ class ConvPipeline(wiring.Component):
             wait_next = Mux(take, self.config.lane_interval - 1, wait - (wait != 0))
             m.d.sync += [wait.eq(wait_next), free.eq(wait_next == 0)]
         with m.If(take):
-            m.d.sync += [token.valid.eq(1), token.token.slot.eq(chosen.slot),
+            m.d.sync += [token.valid.eq(1), token.token.slot.eq(slot),
                          token.token.bank.eq(drain.token.bank ^ renew)]
         m.d.sync += token.sum.eq(take)
+        # Whose sums these are is decided behind registers, so that it need not be known at once.
+        first = Signal()
+        m.d.sync += first.eq(takes[0])
         sums = []
         for index in range(self.config.lanes):
-            value = chosen.sums[index]
-            for stage in range(index + 1):
-                delayed = Signal.like(value, name=f"sum{index}_{stage}", reset_less=True)
+            values = []
+            for number, port in enumerate(self.sums):
+                values.append(Signal.like(port.p.sums[index], name=f"sum{index}_of{number}",
+                                          reset_less=True))
+                m.d.sync += values[-1].eq(port.p.sums[index])
+            value = Mux(first, values[0], values[-1])
+            for stage in range(index):
+                delayed = Signal(value.shape(), name=f"sum{index}_{stage}", reset_less=True)
                 m.d.sync += delayed.eq(value)
                 value = delayed
             sums.append(value)

@@ -21,10 +21,11 @@ RESET_MARK = 15
 
 
 def stream_ports(component, flow):
-    """Return the payload widths of a component's streams in direction ``flow``, by name."""
+    """Return the payload widths of a component's streams in direction ``flow``, by name; those of
+    arrays left out."""
     return {name: Shape.cast(member.signature.members["payload"].shape).width
             for name, member in component.signature.members.items()
-            if member.flow == flow and member.is_signature
+            if member.flow == flow and member.is_signature and not member.dimensions
             and isinstance(member.signature, stream.Signature)}
 
 

@@ -69,3 +69,7 @@ async def any_program_matches_the_interpreter(dut, family):
         for words in outcome.sent:
             data = bytes((await host.sink.recv(compact=False)).tdata)
             assert data == as_beats(words)[:, :4].tobytes()
+        # Packets that fill memories may come only when the program is done.
+        while (status := await host.read("STATUS"))["busy"]:
+            pass
+        assert status["code"] == Status.DONE

@@ -3,7 +3,7 @@ import pytest
 from hdl.vendor import ecp5_banks
 from sim.bench import run_bench
 from tests.cosim.memories import Memories
-from tests.formal.vendor_blocks import MODELS
+from tests.formal.vendor_blocks import MODELS, TRELLIS_FF
 
 
 def test_banks():
@@ -20,7 +20,7 @@ def test_banks():
 
 
 @pytest.mark.parametrize(("family", "cells"), [
-    ("portable", None), ("ecp5", None), ("ecp5", MODELS["ecp5"])],
+    ("portable", None), ("ecp5", None), ("ecp5", MODELS["ecp5"] + TRELLIS_FF)],
     ids=["portable", "ecp5", "ecp5 cells"])
 def test_reads_what_was_written(tmp_path, family, cells):
     run_bench(Memories(family=family), "tests.cosim.memory_bench", tmp_path, cells=cells)

@@ -12,7 +12,7 @@ from hdl.vendor import (
     registered_products,
 )
 
-__all__ = ["MODELS", "Accumulator", "Copies", "Product", "Products", "Sum"]
+__all__ = ["MODELS", "TRELLIS_FF", "Accumulator", "Copies", "Product", "Products", "Sum"]
 
 
 class Product(wiring.Component):
@@ -197,7 +197,7 @@ endmodule
 
 #: ECP5's flip-flop, always enabled, after Yosys's description of it, which not every simulator
 #: reads.
-_TRELLIS_FF = """
+TRELLIS_FF = """
 module TRELLIS_FF(CLK, LSR, CE, DI, Q);
     parameter GSR = "ENABLED";
     parameter CEMUX = "CE";
@@ -212,5 +212,5 @@ module TRELLIS_FF(CLK, LSR, CE, DI, Q);
 endmodule
 """
 
-#: Verilog of cells of each family that not every tool has a description of.
-MODELS = {"ecp5": _MULT18X18D + _DP16KD + _TRELLIS_FF, "ice40": ""}
+#: Verilog of the cells of each family that Yosys has no description of.
+MODELS = {"ecp5": _MULT18X18D + _DP16KD, "ice40": ""}

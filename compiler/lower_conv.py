@@ -119,8 +119,9 @@ class ConvJob:
         """Records of coefficient memory."""
         return self.block.blocks * self.config.columns
 
-    def fields(self, sources, target):
-        """Fields of the instruction, given the :class:`compiler.layout.Region` of every tensor."""
+    def fields(self, sources, target, top):
+        """Fields of the instruction, given the :class:`compiler.layout.Region` of every tensor,
+        and rows of padding above."""
         layer, block, config = self.layer, self.block, self.config
         source, = sources
         kernel = layer.weight.shape[2:]
@@ -133,7 +134,8 @@ class ConvJob:
             "opcode": Opcode.CONV, "unsigned": int(layer.input_unsigned),
             "pad_code": layer.input_zero_point % 256,
             **walk(source, target.shape[1:], config, kernel=kernel, stride=layer.stride,
-                   padding=layer.padding[:2], dilation=layer.dilation, first_word=block.word),
+                   padding=(top, layer.padding[1]), dilation=layer.dilation,
+                   first_word=block.word),
             "block_step": address(block.step), "tap_words": block.words - 1,
             "last_step": prod(kernel) * block.words - 1, "blocks": block.blocks - 1,
             "zero": layer.output_zero_point, "low": layer.low, "high": layer.high,

@@ -99,8 +99,9 @@ class DepthwiseJob:
         """Records of coefficient memory."""
         return self.source.words * self.config.channels
 
-    def fields(self, sources, target):
-        """Fields of the instruction, given the :class:`compiler.layout.Region` of every tensor."""
+    def fields(self, sources, target, top):
+        """Fields of the instruction, given the :class:`compiler.layout.Region` of every tensor,
+        and rows of padding above."""
         layer, config, words = self.layer, self.config, self.source.words
         source, = sources
         out_size = target.shape[1:]
@@ -108,7 +109,8 @@ class DepthwiseJob:
         return {
             "opcode": Opcode.DEPTHWISE, "unsigned": int(layer.input_unsigned),
             "pad_code": layer.input_zero_point % 256,
-            **walk(source, _raster(layer, out_size), config, padding=layer.padding[:2]),
+            **walk(source, _raster(layer, out_size), config,
+                   padding=(top, layer.padding[1])),
             "block_step": 1, "tap_words": 0, "last_step": 0, "blocks": words - 1,
             "window_stride_y": stride_y, "window_stride_x": stride_x,
             "out_pixels": target.pixels - 1,

@@ -43,13 +43,14 @@ class VectorJob:
         tables = TABLE_ENTRIES if isinstance(self.layer, ElementwiseLayer) else 0
         return tables + self.source.words * self.config.channels
 
-    def fields(self, sources, target):
-        """Fields of the instruction, given the :class:`compiler.layout.Region` of every tensor."""
+    def fields(self, sources, target, top):
+        """Fields of the instruction, given the :class:`compiler.layout.Region` of every tensor,
+        and rows of padding above."""
         layer, words = self.layer, self.source.words
         fields = {
             "opcode": Opcode.VECTOR, "block_step": 1, "tap_words": 0, "blocks": words - 1,
             "zero": layer.output_zero_point, "low": layer.low, "high": layer.high,
-            **(self._pool(layer, sources[0], target) if isinstance(layer, PoolLayer)
+            **(self._pool(layer, sources[0], target, top) if isinstance(layer, PoolLayer)
                else self._elementwise(sources, target)),
             **write_fields(target, first_word=0, groups=words * self.config.parts),
         }
@@ -71,12 +72,12 @@ class VectorJob:
         return [{"bias": even, "multiplier": odd}
                 for even, odd in zip(first, second, strict=True)] + records
 
-    def _pool(self, layer, source, target):
+    def _pool(self, layer, source, target, top):
         return {
             "unsigned": int(layer.input_unsigned), "maximum": int(layer.kind == "max"),
             "pad_code": layer.pad_code % 256, "last_step": prod(layer.kernel) - 1,
             **walk(source, target.shape[1:], self.config, kernel=layer.kernel,
-                   stride=layer.stride, padding=layer.padding[:2], dilation=layer.dilation),
+                   stride=layer.stride, padding=(top, layer.padding[1]), dilation=layer.dilation),
         }
 
     def _side_by_side(self, source, target):

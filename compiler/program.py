@@ -6,7 +6,7 @@ import numpy as np
 
 from compiler.fold import Fold
 from compiler.layout import Region
-from compiler.plan import plan_network
+from compiler.planner import plan_network
 from compiler.rewrites import simplified
 from golden.base import code_type
 from golden.checks import integer

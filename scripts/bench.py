@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from compiler.plan import plan_network
+from compiler.planner import plan_network
 from compiler.rewrites import simplified
 from hdl.config import CONFIGURATIONS
 from scripts.benchmarks import changes, last_of, read_entries, write_entries

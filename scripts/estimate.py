@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from compiler.plan import ShortageError, plan_network
+from compiler.planner import ShortageError, plan_network
 from compiler.rewrites import simplified
 from golden.layer import ConvLayer
 from golden.pool import PoolLayer

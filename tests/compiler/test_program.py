@@ -32,7 +32,7 @@ def refuses(message, layers, shape, config=TINY, **options):
      "tiny has 512; it fits ecp5-25f, ecp5-85f, ecp5-85f-8x8, ecp5-85f-16x16"),
     ([conv("a", (2, 2, 1, 1)), conv("b", (16, 2, 1, 1))], (2, 20, 20),
      replace(TINY, activation_words=1000),
-     "The network needs 3600 activation_words (7200 bytes), 3600 (7200 bytes) of them for layer b; "
+     "The network needs 3220 activation_words (6440 bytes), 3220 (6440 bytes) of them for layer b; "
      "tiny has 1000; it fits ecp5-25f, ecp5-85f, ecp5-85f-8x8, ecp5-85f-16x16"),
     ([conv(f"layer{index}", (2, 2, 1, 1)) for index in range(200)], (2, 2, 2), TINY,
      "The network needs 3264 program_words (13056 bytes), 16 (64 bytes) of them for layer layer0; "
@@ -48,7 +48,7 @@ def test_what_does_not_fit(layers, shape, config, message):
 def test_the_batch_is_part_of_what_does_not_fit():
     layers, small = [conv("a", (2, 2, 1, 1))], replace(TINY, activation_words=50)
     chained(layers, (2, 5, 5), small)
-    refuses("The network needs 100 activation_words (200 bytes), 100 (200 bytes) of them for layer "
+    refuses("The network needs 55 activation_words (110 bytes), 55 (110 bytes) of them for layer "
             "a; tiny has 50; it fits tiny, icebreaker, ecp5-25f, ecp5-85f, ecp5-85f-8x8, "
             "ecp5-85f-16x16", layers, (2, 5, 5), small, batch=2)
     for batch in (0, 257):

@@ -15,6 +15,7 @@ from compiler.program import compile_network
 from compiler.reader import read_model
 from scripts.console import CheckFailed, Refused, columns, output, running
 from scripts.fetch import MODELS
+from scripts.figures import needs
 from scripts.files import check_writable, write_whole
 from scripts.fuzzing.checks import MismatchError
 from scripts.fuzzing.rtl import Job, stops_of
@@ -243,12 +244,15 @@ class _Campaign:
         """The case as a job in a list, which is empty if its model does not fit."""
         case = replace(case, options=f"--count 1 --rtl 1 --config {self.config.name}")
         with case.failing():
+            # Every third case is for two frames at a time, of which one may be missing.
+            batch = 2 if case.number % 3 == 0 else 1
             try:
-                # Every third case is for two frames at a time, of which one may be missing.
-                program = compile_network(model.network, self.config,
-                                          batch=2 if case.number % 3 == 0 else 1)
+                program = compile_network(model.network, self.config, batch=batch)
             except ValueError:
                 return []
+            # Every fifth, in turn of each format, is for as little memory as bands of lines allow.
+            if case.number % 5 == 0:
+                program = _squeezed(model.network, program)
             return [(case, Job(model.network, program, model.encode(frames)))]
 
     def _run(self, simulation, jobs):
@@ -257,3 +261,14 @@ class _Campaign:
         for (case, job), stop in zip(jobs, stops, strict=True):
             with case.failing():
                 self._count("rtl", 0, job.require_golden(stop))
+
+
+def _squeezed(network, program):
+    """The program for less and less activation memory, as long as there is one."""
+    while True:
+        words = needs(program)["activation_words"] * 7 // 8
+        try:
+            program = compile_network(network, replace(program.config, activation_words=words),
+                                      batch=program.batch)
+        except ValueError:
+            return program

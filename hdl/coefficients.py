@@ -25,6 +25,8 @@ class CoefficientBank(wiring.Component):
         Lanes, each with a read port of its own to columns ``slot * lanes + lane``.
     read_delay : :class:`int`, 1 to 255
         Cycles after ``take`` in which the set before may still be read.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`. On iCE40, which has no LUT RAM, sets are in block RAM.
 
     Members
     -------
@@ -36,19 +38,22 @@ class CoefficientBank(wiring.Component):
         The next set comes into use; only while ``set_ready``.
     slot, bank : ``In``, one for each lane
         What to read.
+    read : ``In(1)``, one for each lane
+        Whether to; by default in every cycle.
     coefficients : ``Out(Coefficients())``, one for each lane
-        What was read, one cycle later.
+        What was read, from one cycle later on.
     """
 
     LATENCY = 1
 
-    def __init__(self, *, columns, lanes, read_delay):
+    def __init__(self, *, columns, lanes, read_delay, family="portable"):
         check_range("Columns", columns, 1, 64)
         check_lanes(lanes, columns)
         check_range("Read delay", read_delay, 1, 255)
         self.columns = columns
         self.lanes = lanes
         self.read_delay = read_delay
+        self.family = family
         self.slots = columns // lanes
         super().__init__({
             "channels": In(stream.Signature(Coefficients())),
@@ -56,6 +61,7 @@ class CoefficientBank(wiring.Component):
             "take": In(1),
             "slot": In(range(max(2, self.slots))).array(lanes),
             "bank": In(1).array(lanes),
+            "read": In(1, init=1).array(lanes),
             "coefficients": Out(Coefficients()).array(lanes),
         })
 
@@ -96,19 +102,24 @@ class CoefficientBank(wiring.Component):
             self.set_ready.eq(waiting_next != 0),
         ]
 
-        # A write goes far, from registers. It is done before the set can be read.
+        # A write goes far, from registers, but in a small device. It is done before the set can be
+        # read; what is read of a bank that is being loaded is of no use to anybody.
+        small = self.family == "ice40"
+        late = m.d.comb if small else m.d.sync
         address = Signal(range(2 * self.slots), reset_less=True)
         written = Signal.like(self.channels.payload, reset_less=True)
-        m.d.sync += [address.eq(bank * self.slots + slot), written.eq(self.channels.payload)]
+        late += [address.eq(bank * self.slots + slot), written.eq(self.channels.payload)]
+        in_block = {"ram_style": "block", "no_rw_check": 1} if small else {}
         for index in range(self.lanes):
             enable = Signal(name=f"enable{index}")
-            m.d.sync += enable.eq(write & (lane == index))
+            late += enable.eq(write & (lane == index))
             m.submodules[f"memory{index}"] = storage = memory.Memory(
-                shape=Coefficients(), depth=2 * self.slots, init=[])
+                shape=Coefficients(), depth=2 * self.slots, init=[], attrs=in_block)
             port = storage.write_port()
             read = storage.read_port()
             m.d.comb += [
                 port.addr.eq(address), port.data.eq(written), port.en.eq(enable),
+                read.en.eq(self.read[index]),
                 read.addr.eq(self.bank[index] * self.slots + self.slot[index]),
                 self.coefficients[index].eq(read.data),
             ]

@@ -22,6 +22,9 @@ class StreamBuffer(wiring.Component):
         Payload.
     depth : :class:`int`, 2 to 65536
         Payloads that it can hold.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`. On iCE40, which has no LUT RAM, payloads are in block
+        RAM, whose own register is the output.
 
     Members
     -------
@@ -33,10 +36,11 @@ class StreamBuffer(wiring.Component):
 
     LATENCY = 2
 
-    def __init__(self, shape, *, depth):
+    def __init__(self, shape, *, depth, family="portable"):
         check_range("Depth", depth, 2, 65536)
         self.shape = shape
         self.depth = depth
+        self.family = family
         super().__init__({
             "i": In(stream.Signature(shape)),
             "o": Out(stream.Signature(shape)),
@@ -51,9 +55,14 @@ class StreamBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         inner = self.depth - 1
+        in_block = self.family == "ice40"
+        # There, addresses wrap by themselves, and no word is read while it is written.
+        places = 1 << (inner - 1).bit_length() if in_block else inner
         m.submodules.storage = storage = memory.Memory(
-            shape=Shape.cast(self.shape).width, depth=inner, init=[])
-        write, read = storage.write_port(), storage.read_port(domain="comb")
+            shape=Shape.cast(self.shape).width, depth=places, init=[],
+            attrs={"ram_style": "block", "no_rw_check": 1} if in_block else {})
+        write = storage.write_port()
+        read = storage.read_port(domain="sync" if in_block else "comb")
         count, some, free = self.count, self.some, self.free
         push, pop, taken = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -72,9 +81,14 @@ class StreamBuffer(wiring.Component):
         ]
         for port, step in ((write, push), (read, pop)):
             with m.If(step):
-                m.d.sync += port.addr.eq(Mux(port.addr == inner - 1, 0, port.addr + 1))
+                m.d.sync += port.addr.eq(Mux(port.addr == places - 1, 0, port.addr + 1))
+        payload = Value.cast(self.o.payload)
+        if in_block:
+            m.d.comb += [read.en.eq(pop), payload.eq(read.data)]
         with m.If(pop):
-            m.d.sync += [Value.cast(self.o.payload).eq(read.data), self.o.valid.eq(1)]
+            m.d.sync += self.o.valid.eq(1)
+            if not in_block:
+                m.d.sync += payload.eq(read.data)
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         return m

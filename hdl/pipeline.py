@@ -96,13 +96,13 @@ class ConvPipeline(wiring.Component):
             accumulator_width=config.accumulator_width,
             multiplier=multiplier_class(config.multiplier), lut_rows=config.lut_rows)
         m.submodules.issuer = issuer = StepIssuer(channels=config.channels)
-        m.submodules.tiles = tiles = StreamBuffer(Tile(), depth=4)
         m.submodules.drain = drain = DrainController(
             rows=config.rows, slots=config.slots, interval=config.lane_interval)
         m.submodules.bank = bank = CoefficientBank(
             columns=config.groups * config.lanes, lanes=config.lanes,
-            read_delay=coefficient_delay(config))
+            read_delay=coefficient_delay(config), family=config.family)
 
+        m.submodules.tiles = tiles = StreamBuffer(Tile(), depth=4, family=config.family)
         wiring.connect(m, wiring.flipped(self.tiles), tiles.i)
         wiring.connect(m, tiles.o, issuer.tiles)
         wiring.connect(m, wiring.flipped(self.coefficients), bank.channels)
@@ -132,8 +132,9 @@ class ConvPipeline(wiring.Component):
         # Twice a step: one that runs, one that arrives; and what comes until that is known.
         depth = max(config.channels + 4, 2 * config.channels)
         m.submodules.activations = activations = StreamBuffer(
-            self.activations.payload.shape(), depth=depth)
-        m.submodules.weights = weights = StreamBuffer(self.weights.payload.shape(), depth=depth)
+            self.activations.payload.shape(), depth=depth, family=config.family)
+        m.submodules.weights = weights = StreamBuffer(
+            self.weights.payload.shape(), depth=depth, family=config.family)
         m.submodules.row_feeder = rows = RowFeeder(rows=config.rows, channels=config.channels)
         m.submodules.weight_feeder = columns = WeightFeeder(
             columns=config.columns, lanes=config.lanes)
@@ -202,7 +203,8 @@ class ConvPipeline(wiring.Component):
         margin = 3 if config.lane_interval == 1 else 2
         depth = margin + max(4, -(-(array.LATENCY + config.lanes + last.latency + 5)
                                   // config.lane_interval))
-        m.submodules.outputs = outputs = StreamBuffer(self.outputs.payload.shape(), depth=depth)
+        m.submodules.outputs = outputs = StreamBuffer(
+            self.outputs.payload.shape(), depth=depth, family=config.family)
         room = Signal(range(depth + 1), init=depth)
         returned, claimed = Signal(), Signal()
         # The count is a cycle late, and so is what is said of it.
@@ -287,4 +289,6 @@ class ConvPipeline(wiring.Component):
             bank.slot[index].eq(token.token.slot),
             bank.bank[index].eq(token.token.bank),
         ]
+        if lane.holds:
+            m.d.comb += bank.read[index].eq(token.valid)
         return lane

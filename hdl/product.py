@@ -147,26 +147,29 @@ class DigitSerialProduct(WideProduct):
             m.d.sync += a.eq(self.a)
 
         # Stage 2: the multiple of `a` for the digit; the topmost bit of `b` counts negative.
-        multiple = sum((Mux(b[bit], a, 0) << bit for bit in range(self.digit - 1)),
-                       C(0, signed(1)))
-        top_multiple = Mux(b[self.digit - 1], a, 0) << (self.digit - 1)
         top = step[self.interval - 1]
         term = Signal(signed(width + self.digit), reset_less=True)
-        m.d.sync += term.eq(multiple + Mux(top, -top_multiple, top_multiple))
+        carry = Signal(reset_less=True)     # To be added to it.
+        if self.digit > 2:
+            m.d.sync += term.eq(self._multiple(a, b, top))
+        else:
+            negative, zero, multiple = self._recoded(m, a, b, top)
+            m.d.sync += [term.eq(Mux(zero, 0, Mux(negative, ~multiple, multiple))),
+                         carry.eq(negative & ~zero)]
 
         # Stage 3: add it to the upper half, and move a finished digit into the lower half.
         upper = Signal(signed(width), reset_less=True)
         lower = Signal(width, reset_less=True)
-        total = Signal(signed(width + self.digit + 1))
+        running = Signal(signed(width + self.digit + 1))
         m.d.comb += [
-            total.eq(Mux(step[1], 0, upper) + term),
+            running.eq(Mux(step[1], 0, upper) + term + (carry if self.digit <= 2 else 0)),
             self.o_valid.eq(step[-1]),
             self.p.eq(Cat(lower, upper).as_signed()),
             self.o_side.eq(side),
         ]
         m.d.sync += [
-            upper.eq(total >> self.digit),
-            lower.eq(Cat(lower[self.digit:], total[:self.digit])),
+            upper.eq(running >> self.digit),
+            lower.eq(Cat(lower[self.digit:], running[:self.digit])),
         ]
         # The next token's side may enter while this one's is still to come out.
         held = Signal(self.side_shape, reset_less=True)
@@ -175,6 +178,26 @@ class DigitSerialProduct(WideProduct):
         with m.If(step[self.interval - 1]):
             m.d.sync += side.eq(held)
         return m
+
+    def _multiple(self, a, b, top):
+        """Return the multiple of ``a`` for the digit: each bit's, added up."""
+        multiple = sum((Mux(b[bit], a, 0) << bit for bit in range(self.digit - 1)),
+                       C(0, signed(1)))
+        last = Mux(b[self.digit - 1], a, 0) << (self.digit - 1)
+        return multiple + Mux(top, -last, last)
+
+    def _recoded(self, m, a, b, top):
+        """Return, for a digit of one or two bits, whether its multiple is negative, whether it is
+        zero, and the multiple if it is neither.
+
+        Two bits count -2 to 2, with the one below them (Booth), so nothing has to be added here.
+        """
+        if self.digit == 1:
+            return top, ~b[0], a
+        below = Signal(reset_less=True)
+        m.d.sync += below.eq(~self.valid & b[1])
+        same = b[0] == below
+        return b[1], same & (b[1] == b[0]), Mux(same, a << 1, a).as_signed()
 
 
 def product_latency(interval):

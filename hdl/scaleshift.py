@@ -37,6 +37,13 @@ class RoundingShift(wiring.Component):
 
     Golden function: :func:`golden.requant.requantise`. It accepts a token a cycle.
 
+    Parameters
+    ----------
+    held : :class:`int`
+        Cycles, the first one that of ``valid``, for which each token's ``fraction`` stays. From
+        :attr:`HOLDING` on no registers carry it along, but for the end of the way, if it goes on
+        for longer.
+
     Members
     -------
     valid, p, fraction : ``In``
@@ -50,8 +57,11 @@ class RoundingShift(wiring.Component):
     STAGES = ((5,), (4,), (3,), (2,), (1, 0))
     #: Integer bits that are left, enough for every ``low - zero`` and ``high - zero``.
     RESULT_WIDTH = 10
+    #: Cycles for which a fraction has to stay, or else be carried along.
+    HOLDING = 6
 
-    def __init__(self):
+    def __init__(self, *, held=0):
+        self.held = held
         super().__init__({
             "valid": In(1),
             "p": In(signed(2 * MULTIPLIER_WIDTH)),
@@ -72,22 +82,35 @@ class RoundingShift(wiring.Component):
                          for register, value in zip(registers, values, strict=True)]
             return registers
 
+        def carried(fraction, stage):
+            """The fraction of the token behind ``stage``."""
+            if self.held < self.HOLDING:
+                return registered(fraction)[0]
+            if stage != self.HOLDING or self.held >= self.LATENCY:
+                return fraction
+            late = Signal.like(fraction, reset_less=True)
+            with m.If(valid[stage - 2]):
+                m.d.sync += late.eq(fraction)
+            return late
+
         # Stage 1: TFLite's first rounding; and a zero below the point, so that the last bit is
         # the one below the point at last.
         twice = self.fraction.rounding[1]       # The only mode with this bit.
         rounded = (Cat(twice, self.p[31:]) + Cat(self.p[30], C(0, 33)))[1:34]
         nudged = Cat(C(0, 1), Mux(twice, 0, self.p[:31]), rounded)
-        value, fraction = registered(nudged.as_signed(), self.fraction)
+        value, = registered(nudged.as_signed())
+        fraction = carried(self.fraction, 1)
         negative = value[-1]
         saturated = sticky = tops = bottoms = C(0, 1)
 
         # Stages 2 to 6: shift. What a stage drops counts from the next stage on.
-        for bits in self.STAGES:
+        for stage, bits in enumerate(self.STAGES, start=2):
             saturated |= tops.any()
             sticky |= bottoms.any()
             value, tops, bottoms = self._shifted(value, fraction.shift, bits)
-            value, tops, bottoms, saturated, sticky, negative, fraction = registered(
-                value, tops, bottoms, saturated, sticky, negative, fraction)
+            value, tops, bottoms, saturated, sticky, negative = registered(
+                value, tops, bottoms, saturated, sticky, negative)
+            fraction = carried(fraction, stage)
 
         # Stage 7: whether the last bit counts. A number too great for its bits leaves all bounds.
         mode = fraction.rounding
@@ -96,13 +119,15 @@ class RoundingShift(wiring.Component):
                   | ((mode == Rounding.TFLITE) & ~negative))
         extreme = Cat((~negative).replicate(self.RESULT_WIDTH - 1), negative)
         whole = Mux(saturated | tops.any(), extreme, value[1:])
-        half, counts, whole, fraction = registered(value[0], counts, whole, fraction)
+        half, counts, whole = registered(value[0], counts, whole)
+        fraction = carried(fraction, 7)
         # Stage 8: round, and add the zero point. The last bit is one if its sum carries.
         code = (Cat(half, whole).as_signed() + Cat(counts, fraction.zero).as_signed()) >> 1
-        code, fraction = registered(code, fraction)
+        code, fraction = *registered(code), carried(fraction, 8)
         # Stages 9 and 10: saturate. A sign comes straight out of the carry chain.
-        below, above, code, fraction = registered(
-            (code - fraction.low)[-1], (fraction.high - code)[-1], code, fraction)
+        below, above, code = registered(
+            (code - fraction.low)[-1], (fraction.high - code)[-1], code)
+        fraction = carried(fraction, 9)
         bounded, = registered(Mux(below, fraction.low, Mux(above, fraction.high, code)))
         m.d.comb += self.q.eq(bounded[:OPERAND_WIDTH])
         return m
@@ -126,9 +151,14 @@ class RoundingShift(wiring.Component):
         return value, Cat(tops), Cat(bottoms)
 
 
+#: Cycles between tokens from which on a lane can do with few registers.
+HELD_INTERVAL = 8
+
+
 def lane_latency(interval):
     """Return the latency of a :class:`ScaleShift` for a token every ``interval`` cycles."""
-    return 1 + product_latency(interval) + RoundingShift.LATENCY
+    first = int(interval < HELD_INTERVAL)
+    return first + product_latency(interval) + RoundingShift.LATENCY
 
 
 class ScaleShift(wiring.Component):
@@ -142,7 +172,8 @@ class ScaleShift(wiring.Component):
     accumulator_width : :class:`int`, 18 to 32
         Bits of ``acc``.
     interval : :class:`int`, a divisor of 32
-        Cycles between tokens; see :mod:`hdl.product`.
+        Cycles between tokens; see :mod:`hdl.product`. From :data:`HELD_INTERVAL` on, the
+        coefficients of a token are to stay for as many.
     family : :class:`str`
         One of :data:`hdl.vendor.FAMILIES`.
 
@@ -162,6 +193,7 @@ class ScaleShift(wiring.Component):
         self.accumulator_width = accumulator_width
         self.interval = interval
         self.family = family
+        self.holds = interval >= HELD_INTERVAL
         self.latency = lane_latency(interval)
         super().__init__({
             "valid": In(1),
@@ -174,27 +206,45 @@ class ScaleShift(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.product = product = product_for(
-            self.interval, side=Fraction(), family=self.family)
-        m.submodules.rounding = rounding = RoundingShift()
-
-        # The bias has a stage of its own; the multiplier takes the sum from a register.
+            self.interval, side=1 if self.holds else Fraction(), family=self.family)
+        # A token's coefficients come with it, and their copy goes with the next one's.
+        m.submodules.rounding = rounding = RoundingShift(
+            held=2 * self.interval - product.latency if self.holds else 0)
         coefficients = self.coefficients
         fraction = Signal(Fraction(), reset_less=True)
+        taken = [fraction[name].eq(coefficients[name]) for name in Fraction().members]
+        m.d.comb += [
+            rounding.valid.eq(product.o_valid),
+            rounding.p.eq(product.p),
+            self.o_valid.eq(rounding.o_valid),
+            self.q.eq(rounding.q),
+        ]
+        if self.holds:
+            # The multiplier has registers for its operands, and the coefficients that it does not
+            # need stay for as long as it takes.
+            age = Signal(self.interval - 1)
+            m.d.sync += age.eq(Cat(self.valid, age[:-1]))
+            with m.If(age[-1]):
+                m.d.sync += taken
+            m.d.comb += [
+                product.valid.eq(self.valid), product.a.eq(self.acc + coefficients.bias),
+                product.b.eq(coefficients.multiplier), rounding.fraction.eq(fraction),
+            ]
+            return m
+
+        # The bias has a stage of its own; the multiplier takes the sum from a register.
         total = Signal.like(product.a, reset_less=True)
         factor = Signal.like(product.b, reset_less=True)
         m.d.sync += [
             product.valid.eq(self.valid),
             total.eq(self.acc + coefficients.bias),
             factor.eq(coefficients.multiplier),
-        ] + [fraction[name].eq(coefficients[name]) for name in Fraction().members]
+            *taken,
+        ]
         m.d.comb += [
             product.a.eq(total),
             product.b.eq(factor),
             product.side.eq(fraction),
-            rounding.valid.eq(product.o_valid),
-            rounding.p.eq(product.p),
             rounding.fraction.eq(product.o_side),
-            self.o_valid.eq(rounding.o_valid),
-            self.q.eq(rounding.q),
         ]
         return m

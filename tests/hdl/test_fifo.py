@@ -8,6 +8,8 @@ import pytest
 from hdl.fifo import StreamBuffer, StreamRegister
 from tests.hdl.bench import simulate
 
+FAMILIES = pytest.mark.parametrize("family", ["portable", "ice40"])
+
 
 def transfers(dut, offer, accept, *, cycles):
     """Offer 0, 1, 2, … and return, of each cycle, (accepted, taken, valid, level).
@@ -35,16 +37,18 @@ def transfers(dut, offer, accept, *, cycles):
     return seen
 
 
+@FAMILIES
 @pytest.mark.parametrize("depth", [2, 3, 4, 8])
 @pytest.mark.parametrize(("i_share", "o_share"), [(1, 1), (1, 0.2), (0.2, 1), (0.5, 0.5)])
-def test_keeps_order_at_any_pace(depth, i_share, o_share):
+def test_keeps_order_at_any_pace(depth, i_share, o_share, family):
     """Nothing is lost, repeated or reordered, and the level counts what is inside."""
     source = random.Random(depth)
     offered = [source.random() < i_share for _ in range(400)]
     accepting = [source.random() < o_share for _ in range(400)]
     inside, most, total = deque(), 0, 0
     for accepted, taken, _, level in transfers(
-            StreamBuffer(8, depth=depth), offered.__getitem__, accepting.__getitem__, cycles=400):
+            StreamBuffer(8, depth=depth, family=family), offered.__getitem__,
+            accepting.__getitem__, cycles=400):
         assert level == len(inside)
         if taken is not None:
             assert taken == inside.popleft()
@@ -77,25 +81,30 @@ def test_register_keeps_order_at_any_pace(i_share, o_share):
         assert total == 399
 
 
+@FAMILIES
 @pytest.mark.parametrize("depth", [2, 5, 8])
-def test_holds_its_depth(depth):
-    seen = transfers(StreamBuffer(8, depth=depth), lambda _: 1, lambda _: 0, cycles=depth + 9)
+def test_holds_its_depth(depth, family):
+    seen = transfers(StreamBuffer(8, depth=depth, family=family), lambda _: 1, lambda _: 0,
+                     cycles=depth + 9)
     assert [accepted for accepted, *_ in seen if accepted is not None] == list(range(depth))
     assert seen[-1][3] == depth
 
 
+@FAMILIES
 @pytest.mark.parametrize("depth", [2, 4, 7])
-def test_full_rate_after_two_cycles(depth):
+def test_full_rate_after_two_cycles(depth, family):
     """The first payload shows two cycles after it went in; then one a cycle goes through."""
-    seen = transfers(StreamBuffer(8, depth=depth), lambda _: 1, lambda _: 1, cycles=30)
+    seen = transfers(StreamBuffer(8, depth=depth, family=family), lambda _: 1, lambda _: 1,
+                     cycles=30)
     taken = [payload for _, payload, _, _ in seen]
     assert taken[:3] == [None, None, 0]
     if depth > 2:
         assert taken[2:] == list(range(28))
 
 
+@FAMILIES
 @pytest.mark.parametrize("depth", [4, 16])
-def test_level_payloads_can_be_taken_in_as_many_cycles(depth):
+def test_level_payloads_can_be_taken_in_as_many_cycles(depth, family):
     """What the issuer relies on: once valid, the level is a promise."""
     source = random.Random(depth)
     offered = [source.random() < 0.5 for _ in range(300)]
@@ -107,7 +116,7 @@ def test_level_payloads_can_be_taken_in_as_many_cycles(depth):
         return cycle % (2 * depth) >= depth
 
     for cycle, (_, taken, valid, level) in enumerate(transfers(
-            StreamBuffer(8, depth=depth), offered.__getitem__, accept, cycles=300)):
+            StreamBuffer(8, depth=depth, family=family), offered.__getitem__, accept, cycles=300)):
         if accept(cycle) and not accept(cycle - 1):
             promised = level if valid else 0
             bursts.append(promised)

@@ -2,13 +2,17 @@
 
 from math import prod
 
-from hdl.isa import ADDRESS_WIDTH, FIELDS, TAP_SPAN
+from hdl.isa import ADDRESS_WIDTH, FIELDS
 
 __all__ = ["address", "check_fields", "dense_walk", "walk"]
 
 
-_WIDTHS = {field.name: (field.width, field.meaning.endswith("less one."))
-           for field in FIELDS if not field.signed}
+_FIELDS = {field.name: field for field in FIELDS if not field.signed}
+
+
+def _width(name, config):
+    """Bits that the engine keeps of a field."""
+    return config.instruction.widths.get(name, _FIELDS[name].width)
 
 
 def address(value):
@@ -63,13 +67,13 @@ def dense_walk(region, config):
              (region.shape[2], region.step), (region.words, 1)]
     choices = [[*loops[:index], joined, *loops[index + 2:]]
                for index in range(3) if (joined := _joined(*loops[index:index + 2]))]
-    limits = [1 << _WIDTHS[name][0] for name in ("frames", "out_height", "out_width")]
+    limits = [1 << _width(name, config) for name in ("frames", "out_height", "out_width")]
     fits = [choice for choice in choices if all(
         count <= limit for (count, _), limit in zip(choice, limits, strict=True))]
     (frames, frame_step), (height, y_step), (width, x_step) = (fits or choices)[0]
     return {
         "base": region.base, "x_step": address(x_step), "y_step": address(y_step),
-        "frame_step": address(frame_step), "in_height": 1, "in_width": 1,
+        "frame_step": address(frame_step) if frames > 1 else 0, "in_height": 1, "in_width": 1,
         "frames": frames - 1, "out_height": height - 1, "out_width": width - 1,
         "pixels": region.size - 1, "tiles": -(-region.size // config.rows) - 1,
     }
@@ -84,8 +88,8 @@ def _joined(outer, inner):
     return (outer[0] * inner[0], inner[1]) if outer[1] == inner[0] * inner[1] else None
 
 
-def check_fields(subject, fields):
-    """Refuse what the instruction's fields cannot hold.
+def check_fields(subject, fields, config):
+    """Refuse what the instruction's fields cannot hold, as the engine of ``config`` keeps them.
 
     Raises
     ------
@@ -93,14 +97,14 @@ def check_fields(subject, fields):
         Naming the ``subject`` and the quantity.
     """
     for name, value in fields.items():
-        if name not in _WIDTHS:
-            continue        # Codes, which a layer has checked.
-        width, less_one = _WIDTHS[name]
+        if name not in _FIELDS or name == "base":
+            continue        # Codes, which a layer has checked; and where there is memory.
+        width, less_one = _width(name, config), _FIELDS[name].meaning.endswith("less one.")
         if value >> width:
             raise ValueError(f"{subject}: {name} is {value + less_one}, more than the "
                              f"{(1 << width) - 1 + less_one} of an instruction")
     for axis, side in (("height", "y"), ("width", "x")):
         span = fields.get(f"kernel_{axis}", 0) * fields.get(f"dilation_{side}", 0) + 1
-        if span > TAP_SPAN:
+        if span > (limit := config.instruction.tap_span):
             raise ValueError(f"{subject}: the dilated kernel's {axis} is {span}, more than the "
-                             f"{TAP_SPAN} of the engine")
+                             f"{limit} of the engine")

@@ -140,7 +140,7 @@ class Plan:
             fields |= {"weight_base": address(piece.weights) if piece.job.weight_count else 0,
                        "coefficient_base": address(piece.coefficients),
                        "wait_input": int(not layers)}
-            check_fields(f"Layer {node.layer.name}", fields)
+            check_fields(f"Layer {node.layer.name}", fields, self.config)
             layers.append(fields)
         flags = waits([_with_parts(nodes[index].inputs, parts) for index in self.layer_of],
                       [nodes[index].output for index in self.layer_of],

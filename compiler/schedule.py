@@ -100,7 +100,7 @@ def assembled(layers, steps, frame, output, config, receive_step):
         the last if there is none.
     """
     receive = {"opcode": Opcode.RECEIVE, "base": frame.base, "pixels": frame.size - 1}
-    check_fields("The input", receive)
+    check_fields("The input", receive, config)
     body = [*layers, sending(output, config)]
     following = {**receive, "next": 1}
     # Behind the first one from that step on that waits; SEND always does.
@@ -119,5 +119,5 @@ def assembled(layers, steps, frame, output, config, receive_step):
 def sending(region, config):
     """Return the fields of the SEND of a region."""
     fields = {"opcode": Opcode.SEND, "wait": 1, **dense_walk(region, config)}
-    check_fields("The output", fields)
+    check_fields("The output", fields, config)
     return fields

@@ -4,8 +4,13 @@ import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-__all__ = ["CONFIGURATIONS", "MULTIPLIERS", "Configuration", "load"]
+from .isa import Destination, Instruction, lean_widths
 
+__all__ = ["CONFIGURATIONS", "LARGE", "MULTIPLIERS", "Configuration", "load"]
+
+
+#: On iCE40, memories of more words than these are in SPRAM, which has one port.
+LARGE = 2048
 
 #: How a processing element multiplies: ``portable`` leaves the choice to synthesis (DSP blocks
 #: where the device has them), ``lut`` keeps the product in the fabric, and ``ecp5`` and ``ice40``
@@ -45,6 +50,11 @@ class Configuration:
         digit-serial product of ``32 // lane_interval`` bits a cycle, without DSP blocks.
     accumulator_width : int, 18 to 32
         Bits of an accumulator. A sum outside them wraps, so layers are checked against it.
+    lean : bool
+        Whether the engine does with few logic cells: instructions have short fields
+        (:func:`hdl.isa.lean_widths`), one is fetched when the activations of the one before
+        have been asked for, and counters have 16 bits, that of cycles 32. Without window and vector
+        unit, and for words of two channels or more.
 
     activation_words, weight_words : int, 16 to 65536
         Words of ``channels`` codes, and of ``columns`` weights, that the engine holds.
@@ -73,6 +83,7 @@ class Configuration:
     accumulator_width: int = 32
     window_width: int = 0
     vector: bool = False
+    lean: bool = False
     activation_words: int = 4096
     weight_words: int = 4096
     coefficient_words: int = 512
@@ -99,6 +110,10 @@ class Configuration:
         if self.lane_interval < 1 or 32 % self.lane_interval:
             raise ValueError("Configuration lane_interval must be a divisor of 32, "
                              f"not {self.lane_interval}")
+        if self.lean and (self.vector or self.window_width):
+            raise ValueError("Configuration lean must be false beside a window or vector unit")
+        if self.lean and self.channels == 1:
+            raise ValueError("Configuration lean must be false for words of one channel")
         if self.multiplier not in MULTIPLIERS:
             raise ValueError(f"Configuration multiplier must be one of {', '.join(MULTIPLIERS)}, "
                              f"not {self.multiplier!r}")
@@ -112,6 +127,26 @@ class Configuration:
     def family(self):
         """Whose cells the design may hold, one of :data:`hdl.vendor.FAMILIES`."""
         return "portable" if self.multiplier in ("portable", "lut") else self.multiplier
+
+    @property
+    def instruction(self):
+        """The :class:`hdl.isa.Instruction` that its units see."""
+        if not self.lean:
+            return Instruction()
+        return Instruction(lean_widths(
+            activation_words=self.activation_words, weight_words=self.weight_words,
+            coefficient_words=self.coefficient_words))
+
+    @property
+    def counter_width(self):
+        """Bits of what counts frames and layers; cycles have twice as many."""
+        return 16 if self.lean else 32
+
+    @property
+    def by_beats(self):
+        """Memories that take a word in parts of 32 bits, so that nothing has to gather it."""
+        in_parts = self.lean and self.family == "ice40" and self.coefficient_words <= LARGE
+        return frozenset({Destination.COEFFICIENTS} if in_parts else ())
 
     @property
     def slots(self):
@@ -166,9 +201,12 @@ _SMALL = {"activation_words": 512, "weight_words": 512, "coefficient_words": 64,
 CONFIGURATIONS = {config.name: config for config in (
     Configuration(name="tiny", device="ice40up5k", rows=2, columns=2, lanes=1, channels=2,
                   multiplier="lut", lane_interval=8, **_SMALL),
-    # Half of the elements in the 8 DSP blocks. Sums of up to 512 products fit 24 bits.
+    # All elements in the 8 DSP blocks. Sums of up to 512 products fit 24 bits. Lanes keep up with
+    # reductions of 256 products and more; at an interval of 8 they would take 130 cells more.
     Configuration(name="icebreaker", device="ice40up5k", rows=4, columns=4, lanes=1, channels=4,
-                  lut_rows=2, lane_interval=8, accumulator_width=24, **_SMALL),
+                  multiplier="ice40", lane_interval=16, accumulator_width=24, lean=True,
+                  activation_words=16384, weight_words=16384, coefficient_words=256,
+                  program_words=512),
     # 16 elements and the lanes share 28 DSP blocks.
     Configuration(name="ecp5-25f", device="lfe5u-25f", rows=8, columns=4, lanes=2, channels=8,
                   multiplier="ecp5", lut_rows=4, **_MEDIUM),

@@ -16,7 +16,9 @@ __all__ = ["EngineControl"]
 class EngineControl(wiring.Component):
     """What :data:`hdl.registers.REGISTERS` says, between a register bus and an engine.
 
-    The counters begin at zero whenever ``busy`` rises, and keep their values when it falls.
+    The counters begin at zero whenever ``busy`` rises, and keep their values when it falls. In a
+    lean configuration those of layers and frames have 16 bits, and that of cycles has 32; they
+    wrap.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ class EngineControl(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.bank = bank = RegisterBank(REGISTERS)
+        m.submodules.bank = bank = RegisterBank(
+            REGISTERS, **({"together": len(REGISTERS)} if self.config.lean else {}))
         wiring.connect(m, wiring.flipped(self.bus), bank.bus)
         self._constants(m, bank)
         m.d.comb += [
@@ -133,16 +136,18 @@ class EngineControl(wiring.Component):
 
     def _counters(self, m, bank, running, began, layer_done, frame_done):
         """``began`` tells the first cycle of a program, which the counters count already."""
+        width = self.config.counter_width
+        cycles = self.cycles[:2 * width]
+        m.d.comb += bank.cycles_low_cycles.eq(cycles[:32])
         with m.If(began):
-            m.d.sync += self.cycles.eq(1)
+            m.d.sync += cycles.eq(1)
         with m.Elif(running):
-            m.d.sync += self.cycles.eq(self.cycles + 1)
-        m.d.comb += bank.cycles_low_cycles.eq(self.cycles)
+            m.d.sync += cycles.eq(cycles + 1)
         with m.If(bank.cycles_low_taken):
-            m.d.sync += bank.cycles_high_cycles.eq(self.cycles[32:])
+            m.d.sync += bank.cycles_high_cycles.eq(cycles[32:])
         # No layer and no packet ends as a program begins.
-        for counter, event in ((bank.layers_done, layer_done),
-                               (bank.frames_finished, frame_done)):
+        for field, event in ((bank.layers_done, layer_done), (bank.frames_finished, frame_done)):
+            counter = field[:width]
             with m.If(began):
                 m.d.sync += counter.eq(0)
             with m.Else():

@@ -11,8 +11,9 @@ from .layouts import OPERAND_WIDTH
 from .memories import ActivationMemory
 from .operands import CoefficientReader, StoredCoefficients, TileWriter, WeightReader
 from .pipeline import ConvPipeline
-from .ports import Beat, PacketReceiver, WordSender
+from .ports import Beat, PacketReceiver
 from .reader import ActivationReader, Route
+from .sender import WordSender
 from .sequencer import COMPUTING, UNITS, Sequencer
 from .vector import VectorUnit
 from .vendor import registered_copies
@@ -54,7 +55,8 @@ class Engine(wiring.Component):
         for a cycle after the start.
     refused : ``Out(1)``
         The start of :attr:`ANSWERING` cycles ago is not granted, and nothing comes of it: a program
-        runs, has stopped with a fault, or is to run for no frame; or a memory is being filled.
+        runs, has stopped with a fault, or is to run for no frame or for more than are counted; or a
+        memory is being filled.
     loading : ``Out(1)``
         A packet that fills a memory, or is a START, is under way.
     reset : ``In(1)``
@@ -123,7 +125,7 @@ class Engine(wiring.Component):
             sequencer.idle.eq(units["sender"].idle & units["reader"].idle
                               & units["receiver"].layers.ready),
             self.layer_done.eq(units["writer"].done & ~resetting),
-            self.layer_begun.eq(sequencer.reader.valid & sequencer.reader.ready
+            self.layer_begun.eq(units["reader"].taken
                                 & sequencer.reader.p.opcode.matches(*COMPUTING) & ~resetting),
         ]
         self._starting(m, resetting, **units)
@@ -134,6 +136,7 @@ class Engine(wiring.Component):
         config = self.config
         shape = {"channels": config.channels, "lanes": config.lanes}
         family = {"family": config.family}
+        fields = {"instruction": config.instruction}
         activation_width = config.channels * OPERAND_WIDTH
         units = {}
         if config.window_width:
@@ -144,27 +147,29 @@ class Engine(wiring.Component):
         absent = {opcode for unit, opcode in (("window", Opcode.DEPTHWISE),
                                               ("vector", Opcode.VECTOR)) if unit not in units}
         return units | {
-            "sequencer": Sequencer(depth=config.program_words, absent=absent, **family),
+            "sequencer": Sequencer(depth=config.program_words, absent=absent,
+                                   counter_width=config.counter_width, **family, **fields),
             "receiver": PacketReceiver(widths={
                 Destination.PROGRAM: 32,
                 Destination.WEIGHTS: config.columns * OPERAND_WIDTH,
                 Destination.COEFFICIENTS: StoredCoefficients().size,
                 Destination.ACTIVATIONS: activation_width,
                 Destination.FRAME: activation_width,
-            }),
-            "reader": ActivationReader(rows=config.rows),
+            }, counter_width=config.counter_width, by_beats=config.by_beats, **fields),
+            "reader": ActivationReader(rows=config.rows, **family, **fields),
             "memory": ActivationMemory(
-                depth=config.activation_words, **shape, **family,
+                depth=config.activation_words, **shape, **family, **fields,
                 routes=[Route.ARRAY, *(route for name, route in _FETCHING.items()
                                        if name in units or name == "sender")]),
-            "tiles": TileWriter(),
+            "tiles": TileWriter(**fields),
             "weights": WeightReader(columns=config.columns, channels=config.channels,
-                                    depth=config.weight_words, **family),
+                                    depth=config.weight_words, **family, **fields),
             "coefficients": CoefficientReader(columns=config.columns, channels=config.channels,
-                                              depth=config.coefficient_words, **family),
+                                              depth=config.coefficient_words, **family, **fields,
+                                              parts=3 if config.by_beats else 1),
             "pipeline": ConvPipeline(config),
-            "writer": ResultWriter(rows=config.rows, slots=config.slots, **shape),
-            "sender": WordSender(channels=config.channels),
+            "writer": ResultWriter(rows=config.rows, slots=config.slots, **shape, **fields),
+            "sender": WordSender(channels=config.channels, **fields),
             "faults": FaultKeeper(sources=4 + len(self._depths())),
         }
 
@@ -217,11 +222,12 @@ class Engine(wiring.Component):
         """Memories are filled by packets; results come before an activation word from there."""
         for unit, destination in ((sequencer, Destination.PROGRAM), (weights, Destination.WEIGHTS),
                                   (coefficients, Destination.COEFFICIENTS)):
-            m.d.comb += [
-                unit.write_en.eq(receiver.write[destination]),
-                unit.write_address.eq(receiver.address),
-                unit.write_data.eq(receiver.word),
-            ]
+            here, word = receiver.write[destination], receiver.word
+            if destination in self.config.by_beats:
+                here = Mux(here, receiver.part, 0)
+                word = word[:32].replicate(unit.parts)
+            m.d.comb += [unit.write_en.eq(here), unit.write_data.eq(word),
+                         unit.write_address.eq(receiver.address)]
         frame_ready = Signal()
         m.d.comb += [
             receiver.write_ready.eq(writer.write_free),
@@ -247,7 +253,8 @@ class Engine(wiring.Component):
         start, loading, asked = Signal(), Signal(), Signal()
         frames = Signal(4)      # Whether there are any, by bytes of their number.
         able = ~sequencer.busy & ~start & ~faults.halt & ~resetting
-        granted = asked & frames.any() & ~loading
+        countable = self.config.counter_width // 8
+        granted = asked & frames[:countable].any() & ~frames[countable:].any() & ~loading
         m.d.sync += [
             asked.eq(self.start), frames.eq(Cat(
                 self.start_frames.word_select(part, 8).any() for part in range(4))),

@@ -4,12 +4,27 @@ from amaranth import *
 
 from .vendor import conditional_sum
 
-__all__ = ["fabric_latency", "fabric_product"]
+__all__ = ["counted_down", "counted_up", "fabric_latency", "fabric_product"]
 
 
 def fabric_latency(b):
     """Return the cycles that :func:`fabric_product` takes with ``b`` as its second factor."""
     return 1 + (_digits(b) - 1).bit_length()
+
+
+def counted_down(counter, reload, value):
+    """Return ``value if reload else counter - 1``.
+
+    It is one cell of iCE40 for each bit: the cell's table, which sees the carry chain and one more
+    input, chooses by the very bit that the chain adds.
+    """
+    down = ~reload
+    return Mux(down, counter + down.replicate(len(counter)), value)[:len(counter)]
+
+
+def counted_up(counter, reload, value):
+    """Return ``value if reload else counter + 1``, in as few cells."""
+    return Mux(reload, value, counter + reload.replicate(len(counter)) + 1)[:len(counter)]
 
 
 def fabric_product(m, platform, family, a, b, *, name):

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 
 from amaranth import *
 from amaranth.lib import data
 
 __all__ = ["ADDRESS_WIDTH", "FIELDS", "INSTRUCTION_WORDS", "TAP_SPAN", "Destination", "Field",
-           "Instruction", "Meaning", "Opcode", "Status", "assemble", "disassemble"]
+           "Instruction", "Meaning", "Opcode", "Status", "assemble", "disassemble",
+           "lean_widths"]
 
 
 #: Bits of an address in any of the engine's memories.
@@ -125,12 +127,61 @@ FIELDS = (
 
 
 class Instruction(data.StructLayout):
-    """An instruction as the program memory holds it, lowest bits in the first word."""
+    """An instruction as the program memory holds it, lowest bits in the first word.
 
-    def __init__(self):
-        super().__init__({field.name: signed(field.width) if field.signed else field.width
-                          for field in FIELDS})
+    Parameters
+    ----------
+    widths : dict of str to int
+        Bits of unsigned fields of which an engine keeps fewer, perhaps none, and then there is no
+        such member. It refuses what does not fit them.
+    """
+
+    def __init__(self, widths=MappingProxyType({})):
+        self.widths = dict(widths)
+        super().__init__({field.name: signed(field.width) if field.signed
+                          else widths.get(field.name, field.width)
+                          for field in FIELDS if widths.get(field.name) != 0})
         assert self.size <= 32 * INSTRUCTION_WORDS
+
+    @property
+    def lean(self):
+        """Whether the engine saves logic cells wherever it can."""
+        return bool(self.widths)
+
+    @property
+    def address_width(self):
+        """Bits of an address of activation memory."""
+        return Shape.cast(self["base"].shape).width
+
+    @property
+    def coordinate_width(self):
+        """Bits of an input coordinate, which may lie in the padding on either side."""
+        return Shape.cast(self["in_height"].shape).width + 2
+
+    @property
+    def tap_span(self):
+        """Input rows, or columns, that a dilated kernel may span."""
+        return min(TAP_SPAN, 1 << Shape.cast(self["in_height"].shape).width)
+
+
+def lean_widths(*, activation_words, weight_words, coefficient_words):
+    """Return the bits of the fields that a lean engine keeps, given the words of its memories.
+
+    It knows neither batches nor depthwise layers. An address of activations has a bit more than
+    the memory needs, as base addresses may lie in the padding before it.
+    """
+    address = min(ADDRESS_WIDTH, (activation_words - 1).bit_length() + 1)
+    return {
+        "base": address, "out_base": address, "block_step": min(12, address),
+        "x_step": 9, "tap_x_step": 9, "out_step": 9,
+        "y_step": min(13, address), "tap_y_step": min(13, address), "frame_step": 0,
+        "in_height": 9, "in_width": 9, "pad_top": 4, "pad_left": 4, "stride_y": 4, "stride_x": 4,
+        "dilation_y": 4, "dilation_x": 4, "out_height": 10, "out_width": 10, "frames": 0,
+        "pixels": 16, "kernel_height": 4, "kernel_width": 4, "tap_words": 8, "last_step": 12,
+        "tiles": 14, "blocks": 8, "out_groups": 10, "out_pixels": 0,
+        "weight_base": min(ADDRESS_WIDTH, weight_words.bit_length()),
+        "coefficient_base": min(ADDRESS_WIDTH, coefficient_words.bit_length()),
+    }
 
 
 class Status(Meaning):

@@ -6,8 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from .blockmemory import StreamedMemory
 from .checks import check_range
+from .fabric import counted_up
 from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Tile
+from .singleport import HeldMemory
 from .walkers import countdown
 
 __all__ = ["TABLE_ENTRIES", "WINDOW_TAPS", "CoefficientReader", "StoredCoefficients", "TileWriter",
@@ -38,14 +40,23 @@ class StoredCoefficients(data.StructLayout):
         })
 
 
-def _begin(m, layers, active, end):
+def _begin(m, layers, active, end, waiting=None):
     """Take a layer when there is none, until ``end``. Return whether there is none, when what is
     needed of ``layers`` is to be copied; and whether the layer that was taken begins: it is
-    ``active`` from the next cycle on."""
+    ``active`` from the next cycle on.
+
+    A lean engine copies nothing: the layer is accepted when it has come to its end, and nothing of
+    it is ``waiting`` for somebody."""
     free, begin = Signal(init=1), Signal()
-    m.d.comb += layers.ready.eq(free)
+    if layers.p.shape().lean:
+        accepted = ~(free | begin | active | waiting)
+        m.d.comb += layers.ready.eq(accepted)
+        m.d.sync += free.eq(Mux(free, ~layers.valid, accepted))
+    else:
+        m.d.comb += layers.ready.eq(free)
+        m.d.sync += free.eq(Mux(free, ~layers.valid, end))
     m.d.sync += [
-        free.eq(Mux(free, ~layers.valid, end)), begin.eq(layers.valid & free),
+        begin.eq(layers.valid & free),
         active.eq(begin | (active & ~end)),
     ]
     return free, begin
@@ -54,25 +65,33 @@ def _begin(m, layers, active, end):
 class _MemoryReader(wiring.Component):
     """Common to the readers of weights and coefficients: a memory, and its write port.
 
+    Parameters
+    ----------
+    instruction : :class:`hdl.isa.Instruction`, optional
+        Widths of the fields.
+
     Members
     -------
     layers : ``In(stream.Signature(Instruction()))``
-        Accepted as soon as the layer before has been read to its end.
+        Accepted as soon as the layer before has been read to its end; by a lean engine, which keeps
+        no copy, when this one has.
     write_en, write_address, write_data : ``In``
-        Port that fills the memory.
+        Port that fills the memory, perhaps part by part.
     o : ``Out(stream.Signature(...))``
     beyond : ``Out(1)``
         An address beyond the memory was read in the cycle before.
     """
 
-    def __init__(self, *, width, depth, shape, family, flags=()):
+    def __init__(self, *, width, depth, shape, family, instruction, flags=(), parts=1):
         check_range("Depth", depth, 2, 1 << ADDRESS_WIDTH)
         self.width = width
         self.depth = depth
+        self.parts = parts
         self.family = family
+        self.instruction = instruction or Instruction()
         super().__init__({
-            "layers": In(stream.Signature(Instruction())),
-            "write_en": In(1),
+            "layers": In(stream.Signature(self.instruction)),
+            "write_en": In(parts),
             "write_address": In(ADDRESS_WIDTH),
             "write_data": In(width),
             "o": Out(stream.Signature(shape)),
@@ -83,8 +102,10 @@ class _MemoryReader(wiring.Component):
     def _read(self, m, address, reading, side):
         """Read ``address`` in each cycle of ``reading``, with the view ``side`` beside it; return
         a pulse for each address taken, the word and what came beside it."""
-        m.submodules.storage = storage = StreamedMemory(
-            width=self.width, depth=self.depth, side=side.shape(), family=self.family)
+        kind = HeldMemory if self.family == "ice40" else StreamedMemory
+        m.submodules.storage = storage = kind(
+            width=self.width, depth=self.depth, side=side.shape(), parts=self.parts,
+            family=self.family)
         m.d.comb += [
             storage.write_address.eq(self.write_address), storage.write_en.eq(self.write_en),
             storage.write_data.eq(self.write_data),
@@ -118,31 +139,33 @@ class WeightReader(_MemoryReader):
         One of :data:`hdl.vendor.FAMILIES`.
     """
 
-    def __init__(self, *, columns, channels, depth, family="portable"):
+    def __init__(self, *, columns, channels, depth, family="portable", instruction=None):
         check_range("Columns", columns, 1, 64)
         check_range("Channels", channels, 1, 64)
         self.channels = channels
         self.columns = columns
         super().__init__(width=columns * OPERAND_WIDTH, depth=depth, flags=("window",),
-                         family=family, shape=data.ArrayLayout(OPERAND_WIDTH, columns))
+                         family=family, instruction=instruction,
+                         shape=data.ArrayLayout(OPERAND_WIDTH, columns))
 
     def elaborate(self, platform):
         m = Module()
         new = self.layers.payload
+        lean = self.instruction.lean
         active = Signal()
         end = Signal()
-        free, begin = _begin(m, self.layers, active, end)
+        free, begin = _begin(m, self.layers, active, end, self.o.valid)
         side = Signal(data.StructLayout({"window": 1}), reset_less=True)
-        address, block = (Signal(ADDRESS_WIDTH + 1, name=name, reset_less=True)
+        address, block = (Signal(len(new.weight_base) + 1, name=name, reset_less=True)
                           for name in ("address", "block"))
-        steps, tiles, blocks = (Signal.like(new[name], name=name, reset_less=True)
-                                for name in ("last_step", "tiles", "blocks"))
+        steps, tiles, blocks = (new[name] if lean else Signal.like(
+            new[name], name=name, reset_less=True) for name in ("last_step", "tiles", "blocks"))
         taken, word, beside = self._read(m, address, active, side)
         m.d.comb += [Value.cast(self.o.payload).eq(word), self.window.eq(beside.window)]
 
         end_step, end_tile, end_block = Signal(), Signal(), Signal()
         last_channel, last_step, last_tile, last_block = (
-            countdown(m, name, start, clear=free, step=begin | step)
+            countdown(m, name, start, clear=free, step=begin | step, lean=lean)
             for name, start, step in (
                 ("channels", Const(self.channels - 1, range(max(2, self.channels))), taken),
                 ("steps", steps, end_step), ("tiles", tiles, end_tile),
@@ -153,6 +176,16 @@ class WeightReader(_MemoryReader):
             end_block.eq(end_tile & last_tile),
         ]
         m.d.comb += end.eq(end_block & last_block)
+        if lean:
+            with m.If(free | taken):
+                m.d.sync += address.eq(counted_up(address, free | back,
+                                                  Mux(free, new.weight_base, block)))
+            # A step has more than one word, so this is in time.
+            opening = Signal()
+            m.d.sync += opening.eq(begin | end_block)
+            with m.If(opening):
+                m.d.sync += block.eq(address)
+            return m
         with m.If(free):
             to_window = new.opcode == Opcode.DEPTHWISE
             m.d.sync += [
@@ -188,44 +221,55 @@ class CoefficientReader(_MemoryReader):
         Channels in the memory.
     family : :class:`str`
         One of :data:`hdl.vendor.FAMILIES`.
+    parts : :class:`int`
+        Parts of a word that are written alone (:class:`hdl.singleport.HeldMemory`).
     """
 
-    def __init__(self, *, columns, channels, depth, family="portable"):
+    def __init__(self, *, columns, channels, depth, family="portable", instruction=None,
+                 parts=1):
         check_range("Columns", columns, 1, 64)
         check_range("Channels", channels, 1, 64)
         self.columns = columns
         self.channels = channels
         super().__init__(width=StoredCoefficients().size, depth=depth, flags=("table",),
-                         family=family, shape=Coefficients())
+                         family=family, instruction=instruction, parts=parts,
+                         shape=Coefficients())
 
     def elaborate(self, platform):
         m = Module()
         new = self.layers.payload
         bounds = {name: signed(9) for name in ("zero", "low", "high")}
-        layer = Signal(data.StructLayout(bounds), reset_less=True)
-        side = Signal(data.StructLayout({**bounds, "last": 1, "table": 1}))
+        lean = self.instruction.lean
+        layer = new if lean else Signal(data.StructLayout(bounds), reset_less=True)
+        side = Signal(data.StructLayout({**({} if lean else bounds), "last": 1, "table": 1}))
         active = Signal()
         end = Signal()
-        free, begin = _begin(m, self.layers, active, end)
-        table, on_array = Signal(reset_less=True), Signal(reset_less=True)
-        address = Signal(ADDRESS_WIDTH + 1, reset_less=True)
+        free, begin = _begin(m, self.layers, active, end, self.o.valid)
+        table, on_array = (C(0, 1), C(1, 1)) if lean else (
+            Signal(reset_less=True), Signal(reset_less=True))
+        address = Signal(len(new.coefficient_base) + 1, reset_less=True)
         size = Signal(range(TABLE_ENTRIES))     # Of the set or the tables, less one.
-        blocks = Signal.like(new.blocks, reset_less=True)
+        blocks = new.blocks if lean else Signal.like(new.blocks, reset_less=True)
         taken, word, beside = self._read(m, address, active, side)
         stored = data.View(StoredCoefficients(), word)
         m.d.comb += [self.o.p[name].eq(stored[name]) for name in StoredCoefficients().members]
-        m.d.comb += [self.o.p[name].eq(beside[name]) for name in (*bounds, "last")]
+        m.d.comb += [self.o.p[name].eq((layer if lean else beside)[name]) for name in bounds]
+        m.d.comb += self.o.p.last.eq(beside.last)
 
         end_block = Signal()
-        last, last_block = (countdown(m, name, start, clear=free, step=begin | step)
+        last, last_block = (countdown(m, name, start, clear=free, step=begin | step, lean=lean)
                             for name, start, step in (("records", size, taken),
                                                       ("blocks", blocks, end_block)))
-        m.d.comb += [side[name].eq(layer[name]) for name in bounds]
+        m.d.comb += [side[name].eq(layer[name]) for name in bounds if not lean]
         m.d.comb += [side.last.eq(last), side.table.eq(table), self.table.eq(beside.table),
                      end_block.eq(taken & last & ~table),
                      size.eq(Mux(begin & table, TABLE_ENTRIES - 1,
                                  Mux(on_array, self.columns - 1, self.channels - 1)))]
         m.d.comb += end.eq(end_block & last_block)
+        if lean:
+            with m.If(free | taken):
+                m.d.sync += address.eq(counted_up(address, free, new.coefficient_base))
+            return m
         with m.If(free):
             m.d.sync += [layer[name].eq(new[name]) for name in bounds]
             m.d.sync += [
@@ -241,37 +285,45 @@ class CoefficientReader(_MemoryReader):
 class TileWriter(wiring.Component):
     """Streams the tile descriptors of a layer.
 
+    Parameters
+    ----------
+    instruction : :class:`hdl.isa.Instruction`, optional
+        Widths of the fields.
+
     Members
     -------
     layers : ``In(stream.Signature(Instruction()))``
     o : ``Out(stream.Signature(Tile()))``
     """
 
-    def __init__(self):
+    def __init__(self, instruction=None):
+        self.instruction = instruction or Instruction()
         super().__init__({
-            "layers": In(stream.Signature(Instruction())),
+            "layers": In(stream.Signature(self.instruction)),
             "o": Out(stream.Signature(Tile())),
         })
 
     def elaborate(self, platform):
         m = Module()
         new = self.layers.payload
+        lean = self.instruction.lean
         active = self.o.valid
         end = Signal()
-        free, begin = _begin(m, self.layers, active, end)
-        tiles, blocks = (Signal.like(new[name], name=name, reset_less=True)
+        free, begin = _begin(m, self.layers, active, end, C(0, 1))
+        tiles, blocks = (new[name] if lean else Signal.like(new[name], name=name, reset_less=True)
                          for name in ("tiles", "blocks"))
         taken, end_block = Signal(), Signal()
-        last_tile, last_block = (countdown(m, name, start, clear=free, step=begin | step)
+        last_tile, last_block = (countdown(m, name, start, clear=free, step=begin | step, lean=lean)
                                  for name, start, step in (("tiles", tiles, taken),
                                                            ("blocks", blocks, end_block)))
         m.d.comb += [taken.eq(self.o.valid & self.o.ready), end_block.eq(taken & last_tile)]
         m.d.comb += end.eq(end_block & last_block)
+        same = [self.o.p.unsigned.eq(new.unsigned), self.o.p.last_step.eq(new.last_step)]
+        if lean:
+            m.d.comb += same
         with m.If(free & ~self.o.valid):
-            m.d.sync += [
-                self.o.p.unsigned.eq(new.unsigned), self.o.p.last_step.eq(new.last_step),
-                self.o.p.renew.eq(1), tiles.eq(new.tiles), blocks.eq(new.blocks),
-            ]
+            m.d.sync += [self.o.p.renew.eq(1), *([] if lean else [
+                *same, tiles.eq(new.tiles), blocks.eq(new.blocks)])]
         with m.Elif(taken):
             m.d.sync += self.o.p.renew.eq(last_tile)
         return m

@@ -102,9 +102,12 @@ class ConvPipeline(wiring.Component):
             columns=config.groups * config.lanes, lanes=config.lanes,
             read_delay=coefficient_delay(config), family=config.family)
 
-        m.submodules.tiles = tiles = StreamBuffer(Tile(), depth=4, family=config.family)
-        wiring.connect(m, wiring.flipped(self.tiles), tiles.i)
-        wiring.connect(m, tiles.o, issuer.tiles)
+        if config.lean:
+            wiring.connect(m, wiring.flipped(self.tiles), issuer.tiles)
+        else:
+            m.submodules.tiles = tiles = StreamBuffer(Tile(), depth=4)
+            wiring.connect(m, wiring.flipped(self.tiles), tiles.i)
+            wiring.connect(m, tiles.o, issuer.tiles)
         wiring.connect(m, wiring.flipped(self.coefficients), bank.channels)
         self._operands(m, issuer, array)
         m.d.comb += [

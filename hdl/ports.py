@@ -1,15 +1,13 @@
-"""Packets in, words out: the engine's side of its AXI4-Streams."""
+"""Packets in: the engine's side of its AXI4-Stream for them."""
 
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .checks import check_range
 from .fifo import StreamRegister
 from .isa import ADDRESS_WIDTH, Destination, Instruction, Status
-from .memories import FetchedWord
 
-__all__ = ["Beat", "PacketReceiver", "WordSender"]
+__all__ = ["Beat", "PacketReceiver"]
 
 
 class Beat(data.StructLayout):
@@ -35,6 +33,12 @@ class PacketReceiver(wiring.Component):
     ----------
     widths : dict of :class:`hdl.isa.Destination` to :class:`int`
         Bits of a word of each memory, those of a frame being those of activations.
+    instruction : :class:`hdl.isa.Instruction`, optional
+        Widths of the fields. With short ones nothing is registered in front.
+    counter_width : :class:`int`, 1 to 32
+        Bits of a number of frames; a START of more announces too many.
+    by_beats : set of :class:`hdl.isa.Destination`
+        Memories that take a word beat by beat, each written alone.
 
     Members
     -------
@@ -45,6 +49,9 @@ class PacketReceiver(wiring.Component):
         A program runs.
     word, address : ``Out``
         Word to write, and where to; an address has a bit more than it needs, lest it wrap.
+    part : ``Out``
+        Of a word that is written beat by beat, a bit for each beat: that which the lowest bits of
+        ``word`` hold.
     write : ``Out(5)``
         For each destination but START, whether the word is to be written there.
     write_ready : ``In(1)``
@@ -63,13 +70,19 @@ class PacketReceiver(wiring.Component):
 
     HEAD = 8
 
-    def __init__(self, *, widths):
+    def __init__(self, *, widths, instruction=None, counter_width=32, by_beats=frozenset()):
         self.widths = dict(widths)
+        self.instruction = instruction or Instruction()
+        self.counter_width = counter_width
+        self.by_beats = by_beats
+        self.sizes = [-(-width // 32) for _, width in sorted(self.widths.items())]
         super().__init__({
             "i": In(stream.Signature(Beat())),
-            "layers": In(stream.Signature(Instruction())),
+            "layers": In(stream.Signature(self.instruction)),
             "busy": In(1),
-            "word": Out(max(self.widths.values())),
+            "word": Out(max(32 if index in by_beats else width
+                            for index, width in self.widths.items())),
+            "part": Out(max(self.sizes)),
             "address": Out(ADDRESS_WIDTH + 1),
             "write": Out(len(self.widths)),
             "write_ready": In(1),
@@ -84,9 +97,11 @@ class PacketReceiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.front = front = StreamRegister(Beat())
-        wiring.connect(m, wiring.flipped(self.i), front.i)
-        beat = front.o
+        beat = self.i
+        if not self.instruction.lean:
+            m.submodules.front = front = StreamRegister(Beat())
+            wiring.connect(m, wiring.flipped(self.i), front.i)
+            beat = front.o
         # Where in a packet it is; none of these once it has failed.
         state = Signal(data.StructLayout(dict.fromkeys(
             ("header", "begun", "waiting", "length", "counted", "compared", "judged", "checked",
@@ -106,8 +121,15 @@ class PacketReceiver(wiring.Component):
             ]
 
         awaiting, frame_address, frame_words = self._await(m)
-        with m.If(state.compared):
-            m.d.sync += self.address.eq(Mux(is_frame, frame_address, address))
+        if self.instruction.lean:
+            # While a program runs there are no packets but of frames, which need a RECEIVE first.
+            with m.If(state.header & beat.valid & (beat.p.data[:4] != Destination.FRAME)):
+                m.d.sync += self.address.eq(beat.p.data[16:])
+            with m.If(self.layers.ready & self.layers.valid):
+                m.d.sync += self.address.eq(self.layers.p.base)
+        else:
+            with m.If(state.compared):
+                m.d.sync += self.address.eq(Mux(is_frame, frame_address, address))
         wanted = ~is_frame | awaiting
         moves, last_beat, written = self._words(m, state, beat, chosen=chosen,
                                                 to_activations=to_activations)
@@ -142,16 +164,18 @@ class PacketReceiver(wiring.Component):
         return m
 
     def _await(self, m):
-        """Return whether a RECEIVE is accepted whose frame is not complete, and what it says."""
+        """Return whether a RECEIVE is accepted whose frame is not complete, where the frame goes,
+        and its words less one, each bit inverted."""
         awaiting = Signal()
-        address, words = Signal(ADDRESS_WIDTH), Signal.like(self.layers.p.pixels)
+        # The complement, which is what will be added.
+        address, wanted = Signal(ADDRESS_WIDTH), Signal.like(self.layers.p.pixels)
         m.d.comb += self.layers.ready.eq(~awaiting)
         with m.If(~awaiting):
             m.d.sync += [awaiting.eq(self.layers.valid), address.eq(self.layers.p.base),
-                         words.eq(self.layers.p.pixels)]
+                         wanted.eq(~self.layers.p.pixels)]
         with m.If(self.frame_done):
             m.d.sync += awaiting.eq(0)
-        return awaiting, address, words
+        return awaiting, address, wanted
 
     def _advance(self, m, state, beat, *, wanted, bad_header, is_start, good, accept, end, written):
         """From one state to the next, or to none after a fault."""
@@ -177,37 +201,45 @@ class PacketReceiver(wiring.Component):
         # Words left after this one, less one, so that the sign tells the last; no memory has so
         # many words that they would not have gone beyond it before this is wrong.
         left, huge = Signal(signed(ADDRESS_WIDTH + 2)), Signal()
-        more = Signal(33)       # Than the frame has.
+        # Of what is announced, a lean engine keeps so many bits, and whether there are more.
+        kept = ADDRESS_WIDTH + 1 if self.instruction.lean else len(self.frames)
+        beyond = Signal() if self.instruction.lean else C(0, 1)
+        frames = self.frames[:kept]
+        more = Signal(kept + 1)       # Than the frame has.
         some, different = Signal(2), Signal(2)
         adjusting, none, fewer = Signal(), Signal(), Signal()
         last, short, long = Signal(), Signal(), Signal()
         with m.If(state.length):
-            m.d.sync += [self.frames.eq(beat.p.data), last.eq(beat.p.last)]
+            m.d.sync += [frames.eq(beat.p.data), last.eq(beat.p.last)]
+            if self.instruction.lean:
+                m.d.sync += beyond.eq(beat.p.data[kept:].any())
         with m.If(~state.words | whole):
             m.d.sync += left.eq(Mux(adjusting, self.frames[:ADDRESS_WIDTH + 1], left)
                                 + Cat(~adjusting, Const(-1, ADDRESS_WIDTH + 1)))
         m.d.sync += [
             # While it is counted.
-            some.eq(Cat(self.frames[:16].any(), self.frames[16:].any())),
-            more.eq(self.frames + Cat(~frame_words, Const(-1, len(more) - len(frame_words)))),
-            huge.eq(self.frames[ADDRESS_WIDTH + 1:].any()),
+            some.eq(Cat(frames[:16].any(), frames[16:].any() | beyond)),
+            more.eq(frames + Cat(frame_words, Const(-1, len(more) - len(frame_words)))),
+            huge.eq(frames[ADDRESS_WIDTH + 1:].any() | beyond),
             # Compared.
-            none.eq(~some.any()), fewer.eq(more[-1]),
-            different.eq(Cat(more[:16].any(), more[16:].any())),
+            none.eq(~some.any()), fewer.eq(more[-1] & ~beyond),
+            different.eq(Cat(more[:16].any(), more[16:].any() | beyond)),
             # Judged.
             adjusting.eq(state.judged),
             short.eq(Mux(is_start, last & none, last | none | (is_frame & fewer))),
-            long.eq(Mux(is_start, ~last, is_frame & different.any())),
+            long.eq(Mux(is_start, ~last | frames[self.counter_width:].any() | beyond,
+                        is_frame & different.any())),
         ]
         return short, long, (left < 0) & ~huge
 
     def _words(self, m, state, beat, *, chosen, to_activations):
         """The words that follow, gathered from their beats. Return whether a beat moves on, if it
         is one of these, whether it is the last one of its word, and whether a word is written."""
-        sizes = [-(-width // 32) for _, width in sorted(self.widths.items())]
-        buffer = Signal(32 * max(sizes), reset_less=True)
-        # The buffer holds a word to be written: an activation word, or another.
-        holding, direct = Signal(), Signal()
+        sizes = self.sizes
+        buffer = Signal(32 * -(-len(self.word) // 32), reset_less=True)
+        # The buffer holds a word to be written: an activation word, or another, or part of one.
+        holding, direct, ends = Signal(), Signal(), Signal()
+        alone = Cat(chosen[index] for index in sorted(self.by_beats)).any()
         place = Signal(max(sizes), init=1)      # Of the beat in its word, and those left after it,
         beats = Signal(range(-1, max(2, max(sizes))))       # less one.
         beats_left = Signal.like(beats)
@@ -224,81 +256,17 @@ class PacketReceiver(wiring.Component):
             m.d.sync += [place.eq(Mux(last_beat, 1, place << 1)),
                          beats_left.eq(Mux(last_beat, beats, beats_left - 1))]
         # A place takes whatever comes until it is the next one's turn.
-        for index in range(max(sizes)):
-            with m.If(place[index] & ~stalled):
+        for index in range(len(buffer) // 32):
+            with m.If((place[index] | (alone if index == 0 else 0)) & ~stalled):
                 m.d.sync += buffer[32 * index:32 * index + 32].eq(beat.p.data)
         whole = state.words & moves & last_beat
-        m.d.sync += [direct.eq(whole & ~to_activations),
+        m.d.sync += [direct.eq(state.words & moves & (last_beat | alone) & ~to_activations),
                      holding.eq(stalled | (whole & to_activations))]
         m.d.comb += [self.word.eq(buffer), self.write.eq(Mux(holding | direct, chosen, 0))]
-        with m.If(direct | (holding & self.write_ready)):
+        if self.by_beats:
+            m.d.sync += [self.part.eq(place), ends.eq(last_beat)]
+        else:
+            m.d.comb += ends.eq(1)
+        with m.If((direct & ends) | (holding & self.write_ready)):
             m.d.sync += self.address.eq(self.address + 1)
         return moves, last_beat, written
-
-class WordSender(wiring.Component):
-    """Turns activation words into beats of the output stream, the last one of a SEND marked.
-
-    Parameters
-    ----------
-    channels : :class:`int`, 1 to 64
-        Codes in a word, which takes ``ceil(channels / 4)`` beats, lowest bits first.
-
-    Members
-    -------
-    layers : ``In(stream.Signature(Instruction()))``
-        SEND instructions.
-    words : ``In(stream.Signature(FetchedWord(...)))``
-        Words to send; those that are not live are dropped.
-    o : ``Out(stream.Signature(Beat()))``
-    idle : ``Out(1)``
-        Nothing is left to be sent.
-    """
-
-    def __init__(self, *, channels):
-        check_range("Channels", channels, 1, 64)
-        self.channels = channels
-        super().__init__({
-            "layers": In(stream.Signature(Instruction())),
-            "words": In(stream.Signature(FetchedWord(channels=channels))),
-            "o": Out(stream.Signature(Beat())),
-            "idle": Out(1),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.out = out = StreamRegister(Beat())
-        wiring.connect(m, out.o, wiring.flipped(self.o))
-        beats = -(-self.channels // 4)
-        busy = Signal()
-        # Words after this one, less one: the sign tells the last.
-        words_left = Signal(signed(len(self.layers.p.pixels) + 1))
-        beat = Signal(range(beats + 1))     # Beats that the buffer still holds.
-        some, more = Signal(), Signal()     # Any, and more than one; the latter goes far,
-        single = Signal(init=1)             # and its opposite does not.
-        buffer = Signal(32 * beats, reset_less=True)
-        last = Signal()
-        free = ~some | (out.i.ready & single)
-        m.d.comb += [
-            self.layers.ready.eq(~busy),
-            self.idle.eq(~busy & ~some & ~out.o.valid),
-            out.i.valid.eq(some), out.i.p.data.eq(buffer[:32]), out.i.p.last.eq(last & single),
-            # The first word of a SEND may be here before its instruction.
-            self.words.ready.eq(~self.words.p.live | (busy & free)),
-        ]
-        taken = busy & self.words.valid & self.words.p.live
-        codes = Value.cast(self.words.p.codes)
-        with m.If(~some | out.i.ready):
-            with m.If(more):
-                # What comes in at the top will not be looked at.
-                m.d.sync += [buffer.eq(Cat(buffer[32:], codes)), beat.eq(beat - 1),
-                             more.eq(beat > 2), single.eq(beat <= 2)]
-            with m.Else():
-                # Whatever is there, but it only counts if it is a word to be sent.
-                m.d.sync += [buffer.eq(codes), beat.eq(beats),
-                             last.eq(words_left < 0), some.eq(taken),
-                             more.eq(taken & (beats > 1)), single.eq(~taken | (beats == 1))]
-        with m.If(~busy):
-            m.d.sync += [busy.eq(self.layers.valid), words_left.eq(self.layers.p.pixels - 1)]
-        with m.Elif(free & self.words.valid & self.words.p.live):
-            m.d.sync += [words_left.eq(words_left - 1), busy.eq(words_left >= 0)]
-        return m

@@ -7,7 +7,8 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
-from .isa import ADDRESS_WIDTH, Instruction, Opcode
+from .countcheck import CountCheck
+from .isa import Instruction, Opcode
 from .layouts import OPERAND_WIDTH
 from .walkers import Pixel, PixelWalker, TapWalker, countdown
 
@@ -45,72 +46,9 @@ class ReadRequest(data.StructLayout):
         Where the word goes.
     """
 
-    def __init__(self):
-        super().__init__({"address": ADDRESS_WIDTH, "inside": 1, "live": 1,
-                          "pad_code": OPERAND_WIDTH, "route": Route})
-
-
-class CountCheck(wiring.Component):
-    """Compares an instruction's products, which other units count by, with the walk itself.
-
-    ``last_step`` must agree with the words of a tap and the size of the kernel, ``pixels`` with
-    the size of the output, and ``tiles`` with both ``pixels`` and the rows of the array; else
-    the units would wait for each other for ever.
-
-    Members
-    -------
-    layer : ``In(Instruction())``
-        Steady while the walk lasts, and for a cycle more.
-    clear, restart : ``In(1)``
-        A layer begins, the latter from the cycle after the former on.
-    end_block : ``In(1)``
-        A walk over the pixels ends.
-    pixel, last_pixel : ``In(1)``
-        A pixel is passed, and it is the last one of the walk.
-    step, last_word : ``In(1)``
-        A word of all rows is passed, and it is the last one of their taps.
-    last_tile : ``In(1)``
-        That word belongs to the last tile.
-    wrong : ``Out(1)``
-        They differ, found out two cycles later. Stays high until a reset.
-    """
-
-    def __init__(self):
-        super().__init__({
-            "layer": In(Instruction()),
-            "clear": In(1),
-            "restart": In(1),
-            "end_block": In(1),
-            "pixel": In(1),
-            "last_pixel": In(1),
-            "step": In(1),
-            "last_word": In(1),
-            "last_tile": In(1),
-            "wrong": Out(1),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        restart, end_block, pixel, last_pixel, step, last_word, last_tile = (
-            Signal(name=name) for name in ("restart1", "end_block1", "pixel1", "last_pixel1",
-                                           "step1", "last_word1", "last_tile1"))
-        finished = Signal()     # The last pixel has been passed.
-        new_pixel, finishing = Signal(), Signal()
-        m.d.comb += [new_pixel.eq(pixel & ~finished),
-                     finishing.eq(finished | (pixel & last_pixel))]
-        m.d.sync += [
-            restart.eq(self.restart), pixel.eq(self.pixel), last_pixel.eq(self.last_pixel),
-            step.eq(self.step), last_word.eq(self.last_word), last_tile.eq(self.last_tile),
-            end_block.eq(self.end_block), finished.eq(finishing & ~restart & ~end_block),
-        ]
-        all_steps, all_pixels = (
-            countdown(m, name, start, clear=self.clear, step=restart | count)
-            for name, start, count in (("steps", self.layer.last_step, step),
-                                       ("pixels", self.layer.pixels, new_pixel)))
-        with m.If((new_pixel & (last_pixel != all_pixels)) | (step & (last_word != all_steps))
-                  | (step & last_word & (last_tile != finishing))):
-            m.d.sync += self.wrong.eq(1)
-        return m
+    def __init__(self, instruction=None):
+        super().__init__({"address": (instruction or Instruction()).address_width, "inside": 1,
+                          "live": 1, "pad_code": OPERAND_WIDTH, "route": Route})
 
 
 class ActivationReader(wiring.Component):
@@ -136,33 +74,50 @@ class ActivationReader(wiring.Component):
     ----------
     rows : :class:`int`, 1 to 64
         Rows of the array.
+    instruction : :class:`hdl.isa.Instruction`, optional
+        Widths of the fields. With short ones a layer is not kept, but accepted only when its last
+        request has left.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`. On iCE40, which has no LUT RAM, a tile's pixels are in
+        block RAM.
 
     Members
     -------
     layers : ``In(stream.Signature(Instruction()))``
         What to read. Only its fields about activations matter.
+    taken : ``Out(1)``
+        The reading of a layer begins.
     credit : ``In(1)``
         A request may begin in the next cycle.
     begun : ``Out(1)``
         One begins.
     requests : ``Out(stream.Signature(ReadRequest()))``
-        The first is offered :attr:`LATENCY` cycles after its layer was accepted.
+        The first is offered :meth:`latency` cycles after its layer was taken.
     idle : ``Out(1)``
         No request is still to leave.
     wrong : ``Out(1)``
-        The counts of an instruction contradict each other (:class:`CountCheck`).
+        The counts of an instruction contradict each other (:class:`hdl.countcheck.CountCheck`).
     """
 
     LATENCY = 6
 
-    def __init__(self, *, rows):
+    @classmethod
+    def latency(cls, instruction):
+        """Return that of a reader of such instructions. With short ones it adds in the cycle after
+        the move, which takes longer and saves registers."""
+        return cls.LATENCY - instruction.lean
+
+    def __init__(self, *, rows, instruction=None, family="portable"):
         check_range("Rows", rows, 1, 64)
         self.rows = rows
+        self.instruction = instruction or Instruction()
+        self.family = family
         super().__init__({
-            "layers": In(stream.Signature(Instruction())),
+            "layers": In(stream.Signature(self.instruction)),
+            "taken": Out(1),
             "credit": In(1, init=1),
             "begun": Out(1),
-            "requests": Out(stream.Signature(ReadRequest())),
+            "requests": Out(stream.Signature(ReadRequest(self.instruction))),
             "idle": Out(1),
             "wrong": Out(1),
         })
@@ -171,17 +126,16 @@ class ActivationReader(wiring.Component):
         m = Module()
         # All stages move on together, or none does.
         advance = ~self.requests.valid | self.requests.ready
-        pixels, taps, check = PixelWalker(), TapWalker(), CountCheck()
+        pixels, taps, check = (unit(self.instruction)
+                               for unit in (PixelWalker, TapWalker, CountCheck))
         m.submodules.pixels = EnableInserter(advance)(pixels)
         m.submodules.taps = EnableInserter(advance)(taps)
         m.submodules.check = check
-        layer = Signal(Instruction(), reset_less=True)
         free, busy = Signal(init=1), Signal()   # Either, as both have far to go.
         begin, restart = Signal(), Signal()     # A layer begins; it does so in this cycle.
         # Nor is a layer taken meanwhile, since what is on its way still looks at the one before.
-        m.d.comb += self.layers.ready.eq(free & advance)
-        with m.If(self.layers.ready):
-            m.d.sync += layer.eq(self.layers.payload)
+        m.d.comb += self.taken.eq(self.layers.valid & free & advance)
+        layer = self._keep(m, free, advance)
 
         # Whether a request begins; and whether it is that of the last row, or of the first step.
         go, go_last, go_first = (Signal(name=name) for name in ("go", "go_last", "go_first"))
@@ -195,14 +149,15 @@ class ActivationReader(wiring.Component):
             Signal(name=name) for name in ("busy_next", "go_next", "last_row_next",
                                            "first_step_next"))
         m.d.comb += [
-            busy_next.eq(Mux(busy, ~end_layer, self.layers.valid & advance)),
+            busy_next.eq(Mux(busy, ~end_layer, self.taken if self.instruction.lean
+                             else self.layers.valid & advance)),
             go_next.eq(Mux(go & ~advance, 1,
                            self.credit & busy & ~end_layer & (~begin | advance))),
             last_row_next.eq(Mux(step, row == self.rows - 2, last_row) if self.rows > 1 else 1),
             first_step_next.eq(Mux(restart | end_row, restart | last_step, first_step)),
         ]
         m.d.sync += [
-            busy.eq(busy_next), free.eq(~busy_next),
+            busy.eq(busy_next), *([] if self.instruction.lean else [free.eq(~busy_next)]),
             begin.eq(Mux(advance, self.layers.valid & free, begin)),
             go.eq(go_next), last_row.eq(last_row_next), first_step.eq(first_step_next),
             go_last.eq(go_next & last_row_next), go_first.eq(go_next & first_step_next),
@@ -214,13 +169,29 @@ class ActivationReader(wiring.Component):
         m.d.comb += self.idle.eq(~busy & ~waiting & ~self.requests.valid)
         return m
 
+    def _keep(self, m, free, advance):
+        """Return the layer that was taken: a copy, or what is still offered."""
+        if not self.instruction.lean:
+            layer = Signal(self.instruction, reset_less=True)
+            m.d.comb += self.layers.ready.eq(free & advance)
+            with m.If(self.layers.ready):
+                m.d.sync += layer.eq(self.layers.payload)
+            return layer
+        with m.If(self.taken):
+            m.d.sync += free.eq(0)
+        with m.If(self.layers.ready):
+            m.d.sync += free.eq(1)
+        m.d.sync += self.layers.ready.eq(~free & self.idle & ~self.layers.ready)
+        return self.layers.payload
+
     def _count(self, m, layer, free, restart, end_row, new_pixel, last_row, pixels, taps, check):
         """Count steps, tiles and blocks, and walk; return whether this is the last step of a tile,
         and whether the last request of the layer begins."""
         end_tile, end_block, end_layer = Signal(), Signal(), Signal()
         # Steps are counted as the layer says; the words that it means are what is checked.
         last_step, last_tile, last_block = (
-            countdown(m, name, start, clear=free, step=restart | step)
+            countdown(m, name, start, clear=free, step=restart | step,
+                      lean=self.instruction.lean)
             for name, start, step in (("steps", layer.last_step, end_row),
                                       ("tiles", layer.tiles, end_tile),
                                       ("blocks", layer.blocks, end_block)))
@@ -239,16 +210,17 @@ class ActivationReader(wiring.Component):
 
     def _requests(self, m, layer, pixels, taps, row, step, first_step, advance):
         """What follows when a request has begun; return whether any is on its way."""
-        valid = Signal(3)
+        lean = self.instruction.lean
+        valid = Signal(2 if lean else 3)
         first1, row1 = Signal(), Signal.like(row)
         kept = self._kept(m, pixels.pixel, row, row1, valid[0] & first1, advance)
-        pixel2, pixel3 = (Signal(Pixel(), name=name, reset_less=True)
+        pixel2, pixel3 = (Signal(Pixel(self.instruction), name=name, reset_less=True)
                           for name in ("pixel2", "pixel3"))
         offset2, y2, x2 = (Signal.like(value, name=name, reset_less=True) for name, value in (
             ("offset2", taps.offset), ("y2", taps.y), ("x2", taps.x)))
-        # What is needed of the layer at the end: by then there may be another one.
-        shape = data.StructLayout({"height": 12, "width": 12, "pad_code": OPERAND_WIDTH,
-                                   "route": Route})
+        # What is needed of the layer at the end: by then there may be another one, if it is kept.
+        shape = data.StructLayout({"height": len(layer.in_height), "width": len(layer.in_width),
+                                   "pad_code": OPERAND_WIDTH, "route": Route})
         limits, limits1, limits2 = (Signal(shape, name=name, reset_less=True)
                                     for name in ("limits", "limits1", "limits2"))
         m.d.comb += [limits.height.eq(layer.in_height), limits.width.eq(layer.in_width),
@@ -257,19 +229,27 @@ class ActivationReader(wiring.Component):
             for opcode, route in _ROUTES.items():
                 with m.Case(opcode):
                     m.d.comb += limits.route.eq(route)
+        second = [Value.cast(pixel2).eq(Mux(first1, pixels.pixel, kept)),
+                  offset2.eq(taps.offset), y2.eq(taps.y), x2.eq(taps.x)]
+        if lean:
+            m.d.comb += second
         request = self.requests.payload
+        beside = [(limits1, limits), (limits2, limits1), (request.pad_code, limits2.pad_code),
+                  (request.route, limits2.route)]
+        if lean:
+            m.d.comb += [register.eq(value) for register, value in beside]
+            beside = []
         with m.If(advance):
             m.d.sync += [
                 valid.eq(Cat(step, valid[:-1])), self.requests.valid.eq(valid[-1]),
-                first1.eq(first_step), row1.eq(row), limits1.eq(limits), limits2.eq(limits1),
-                Value.cast(pixel2).eq(Mux(first1, pixels.pixel, kept)),
-                offset2.eq(taps.offset), y2.eq(taps.y), x2.eq(taps.x),
+                first1.eq(first_step), row1.eq(row),
+                *(register.eq(value) for register, value in beside),
+                *([] if lean else second),
                 pixel3.address.eq(pixel2.address + offset2), pixel3.live.eq(pixel2.live),
                 pixel3.y.eq(pixel2.y + y2), pixel3.x.eq(pixel2.x + x2),
                 request.address.eq(pixel3.address), request.live.eq(pixel3.live),
                 request.inside.eq((pixel3.y >= 0) & (pixel3.y < limits2.height)
                                   & (pixel3.x >= 0) & (pixel3.x < limits2.width)),
-                request.pad_code.eq(limits2.pad_code), request.route.eq(limits2.route),
             ]
         return valid.any()
 
@@ -283,7 +263,9 @@ class ActivationReader(wiring.Component):
                 m.d.sync += kept.eq(pixel)
             return kept
         # A row's pixel is read two steps after it was written, or later.
-        m.submodules.kept = kept = memory.Memory(shape=len(pixel), depth=self.rows, init=[])
+        m.submodules.kept = kept = memory.Memory(
+            shape=len(pixel), depth=self.rows, init=[],
+            attrs={"ram_style": "block", "no_rw_check": 1} if self.family == "ice40" else {})
         write, read = kept.write_port(), kept.read_port()
         m.d.comb += [
             write.addr.eq(row1), write.data.eq(pixel), write.en.eq(keep & advance),

@@ -12,8 +12,6 @@ from .registers import OFFSET_WIDTH, Access, check_registers
 __all__ = ["RegisterBank", "RegisterBus"]
 
 
-#: Registers whose words become one in a cycle.
-_TOGETHER = 4
 
 
 class RegisterBus(wiring.Signature):
@@ -55,6 +53,8 @@ class RegisterBank(wiring.Component):
     Parameters
     ----------
     registers : sequence of :class:`hdl.registers.Register`
+    together : :class:`int`, optional
+        Registers whose words become one in a cycle.
 
     Members
     -------
@@ -68,8 +68,9 @@ class RegisterBank(wiring.Component):
         The register is read, with the value of this cycle.
     """
 
-    def __init__(self, registers):
+    def __init__(self, registers, *, together=4):
         check_registers(registers)
+        self.together = together
         self.registers = tuple(registers)
         members = {"bus": In(RegisterBus())}
         for register in self.registers:
@@ -114,9 +115,9 @@ class RegisterBank(wiring.Component):
             accepted.append(selected & (~write if not register.writable else 1))
         # Words come together in two steps.
         parts = []
-        for index in range(0, len(words), _TOGETHER):
+        for index in range(0, len(words), self.together):
             part = Signal(32, name=f"part{index}", reset_less=True)
-            m.d.sync += part.eq(reduce(or_, words[index:index + _TOGETHER]))
+            m.d.sync += part.eq(reduce(or_, words[index:index + self.together]))
             parts.append(part)
         m.d.comb += bus.value.eq(reduce(or_, parts))
         m.d.sync += bus.error.eq(~Cat(accepted).any())

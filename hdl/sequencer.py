@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from .blockmemory import BlockMemory
 from .checks import check_range
-from .isa import ADDRESS_WIDTH, INSTRUCTION_WORDS, Instruction, Opcode, Status
+from .fabric import counted_down, counted_up
+from .isa import ADDRESS_WIDTH, FIELDS, INSTRUCTION_WORDS, Instruction, Opcode, Status
 
 __all__ = ["COMPUTING", "UNITS", "Sequencer"]
 
@@ -51,6 +52,10 @@ class Sequencer(wiring.Component):
         Opcodes that this engine has no unit for.
     family : :class:`str`
         One of :data:`hdl.vendor.FAMILIES`.
+    instruction : :class:`hdl.isa.Instruction`, optional
+        Fields as the units want them. What does not fit them stops the program.
+    counter_width : :class:`int`, 1 to 32
+        Bits of the number of frames.
 
     Members
     -------
@@ -89,20 +94,22 @@ class Sequencer(wiring.Component):
     #: Cycles from the last word of an instruction to what it means.
     DECODING = 2
 
-    def __init__(self, *, depth, absent=frozenset(), family="portable"):
+    def __init__(self, *, depth, absent=frozenset(), family="portable", instruction=None,
+                 counter_width=32):
         check_range("Depth", depth, INSTRUCTION_WORDS, 1 << ADDRESS_WIDTH)
         self.depth = depth
         self.family = family
+        self.instruction = instruction or Instruction()
         self.opcodes = [opcode for opcode in (*COMPUTING, Opcode.SEND, Opcode.RECEIVE)
                         if opcode not in absent]
         super().__init__({
             "start": In(1),
             "start_address": In(ADDRESS_WIDTH),
-            "start_frames": In(32),
+            "start_frames": In(counter_width),
             "write_en": In(1),
             "write_address": In(ADDRESS_WIDTH),
             "write_data": In(32),
-            **{unit: Out(stream.Signature(Instruction())) for unit in UNITS},
+            **{unit: Out(stream.Signature(self.instruction)) for unit in UNITS},
             **{f"{unit}_loaded": In(1) for unit in _LOADING},
             "layer_done": In(1),
             "halt": In(1),
@@ -118,8 +125,8 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        instruction = Signal(Instruction(), reset_less=True)
-        frames_left, last_frame = Signal(32), Signal()
+        instruction = Signal(self.instruction, reset_less=True)
+        frames_left, last_frame = Signal.like(self.start_frames), Signal()
         pending = Signal(len(UNITS))    # Units that have still to take the instruction.
         layers = Signal(8)              # Layers that all units have taken and not yet written.
         ending, ended, again = Signal(), Signal(), Signal()
@@ -127,7 +134,7 @@ class Sequencer(wiring.Component):
         resting = Signal(init=1)        # The opposite of `busy`, which goes far.
         offering, all_taken, counted = Signal(), Signal(), Signal()
         fetch = self._fetch(m, instruction)
-        decoded = self._decode(m, instruction, frames_left, last_frame)
+        decoded = self._decode(m, instruction, frames_left, last_frame, fetch.excess)
         self._offer(m, instruction, decoded, pending, layers, offering)
 
         # Nothing that these are late for can turn back before the next instruction.
@@ -161,6 +168,14 @@ class Sequencer(wiring.Component):
             self.status.eq(Mux(finishing, Status.DONE, Mux(
                 fetch.beyond, Status.ILLEGAL_ADDRESS, Status.ILLEGAL_INSTRUCTION))),
         ]
+        if self.instruction.lean:
+            with m.If(resting | ending | fetch.asking):
+                m.d.sync += fetch.address.eq(counted_up(
+                    fetch.address, resting | ending,
+                    Mux(resting, self.start_address, instruction.base)))
+            with m.If(resting | ended):
+                m.d.sync += frames_left.eq(counted_down(frames_left, resting, self.start_frames))
+            return m
         with m.If(resting):
             m.d.sync += [fetch.address.eq(self.start_address), frames_left.eq(self.start_frames)]
         with m.If(ending):
@@ -175,7 +190,7 @@ class Sequencer(wiring.Component):
                                                      family=self.family)
         fetch = Signal(data.StructLayout({
             "step": INSTRUCTION_WORDS + BlockMemory.LATENCY + self.DECODING + 1,
-            "address": ADDRESS_WIDTH + 1, "asking": 1, "beyond": 1}))
+            "address": ADDRESS_WIDTH + 1, "asking": 1, "beyond": 1, "excess": 1}))
         m.d.comb += [
             program.write_address.eq(self.write_address), program.read_en.eq(1),
             program.write_data.eq(self.write_data), program.write_en.eq(self.write_en),
@@ -184,23 +199,48 @@ class Sequencer(wiring.Component):
         m.d.sync += [fetch.step.eq(Mux(fetch.beyond, 0, fetch.step << 1)),
                      fetch.beyond.eq(fetch.asking & ~fetch.beyond
                                      & (fetch.address >= self.depth))]
-        with m.If(fetch.asking):
-            m.d.sync += fetch.address.eq(fetch.address + 1)
+        if not self.instruction.lean:
+            with m.If(fetch.asking):
+                m.d.sync += fetch.address.eq(fetch.address + 1)
         with m.If(fetch.step[INSTRUCTION_WORDS - 1] | fetch.beyond):
             m.d.sync += fetch.asking.eq(0)
         bits = Value.cast(instruction)
+        if self.instruction.lean:
+            stored = Signal(32 * INSTRUCTION_WORDS, reset_less=True)
+            view = data.View(Instruction(), stored[:Instruction().size])
+            m.d.comb += [instruction[name].eq(view[name]) for name in instruction.shape().members]
+            bits = stored
+            m.d.sync += fetch.excess.eq(self._excess(fetch, program.read_data))
         for word in range(INSTRUCTION_WORDS):
             with m.If(fetch.step[word + BlockMemory.LATENCY]):
                 m.d.sync += bits[32 * word:32 * word + 32].eq(program.read_data)
         return fetch
 
-    def _decode(self, m, instruction, frames_left, last_frame):
+    def _excess(self, fetch, read):
+        """Return whether any word so far has a bit set beyond a unit's field.
+
+        A base address may also be below zero, its topmost bits being all alike; it does not go
+        over the end of a word.
+        """
+        refused, start = [[] for _ in range(INSTRUCTION_WORDS)], 0
+        for field in FIELDS:
+            width = self.instruction.widths.get(field.name, field.width)
+            for bit in range(start + width, start + field.width):
+                below = read[bit % 32 - 1] if field.name == "base" else 0
+                refused[bit // 32].append(read[bit % 32] ^ below)
+            start += field.width
+        here = [fetch.step[word + BlockMemory.LATENCY] & Cat(bits).any()
+                for word, bits in enumerate(refused) if bits]
+        return (fetch.excess & ~fetch.step[0]) | Cat(here).any()
+
+    def _decode(self, m, instruction, frames_left, last_frame, excess):
         """Return what is to be done, known :attr:`DECODING` cycles after the last word."""
         opcode = instruction.opcode
         first = Signal(data.StructLayout({"known": 1, "end": 1, "layer": 1, "receives": 1,
                                           "other": 1, "taps": 1, "blocks": 1, "units": len(UNITS)}))
         decoded = Signal(data.StructLayout({"wrong": 1, "end": 1, "goes": 1, "layer": 1,
                                             "needs": 1, "units": len(UNITS)}))
+        computing = [opcode for opcode in COMPUTING if opcode in self.opcodes]
         unit = Signal.like(opcode)      # Which computes the layer before.
         with m.If(self.reader.valid & self.reader.ready & decoded.layer):
             m.d.sync += unit.eq(opcode)
@@ -208,21 +248,22 @@ class Sequencer(wiring.Component):
         some = Signal(4)
         m.d.sync += [
             *(some[part].eq(frames_left[8 * part:8 * part + 8][part == 0:].any())
-              for part in range(4)),
+              for part in range(len(frames_left) // 8)),
             last_frame.eq(~some.any()),
             first.known.eq(opcode.matches(Opcode.END.value, *(o.value for o in self.opcodes))),
             first.end.eq(opcode == Opcode.END),
-            first.layer.eq(opcode.matches(*(o.value for o in COMPUTING))),
+            first.layer.eq(opcode.matches(*(o.value for o in computing))),
             first.receives.eq(opcode == Opcode.RECEIVE),
-            first.other.eq(opcode != unit),
+            # One unit needs nobody else's results.
+            first.other.eq((opcode != unit) & (len(computing) > 1)),
             # The sender knows nothing of taps and blocks, the window unit nothing of taps.
             first.taps.eq((sends | slides) & (instruction.last_step != 0)),
             first.blocks.eq(sends & (instruction.blocks != 0)),
-            first.units.eq(Cat(opcode.matches(*(o.value for o in opcodes))
+            first.units.eq(Cat(opcode.matches(*(o.value for o in opcodes if o in self.opcodes))
                                for opcodes in UNITS.values())),
         ]
         unwanted = first.receives & instruction.next & last_frame
-        wrong = ~first.known | first.taps | first.blocks
+        wrong = ~first.known | first.taps | first.blocks | excess
         m.d.sync += [
             decoded.wrong.eq(wrong), decoded.goes.eq(~wrong & ~first.end),
             decoded.end.eq(first.end), decoded.layer.eq(first.layer),

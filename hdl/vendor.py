@@ -14,7 +14,7 @@ from amaranth.lib import memory
 
 __all__ = ["FAMILIES", "PRODUCT_LATENCY", "VERILOG", "accumulator_sum", "block_memory",
            "conditional_sum", "definitions", "ecp5_banks", "registered_copies",
-           "registered_product", "registered_products"]
+           "registered_product", "registered_products", "single_port_memory"]
 
 
 #: Families of devices; ``portable`` is any.
@@ -28,6 +28,8 @@ _ECP5_WIDTH = 18        # Bits of a factor of its DSP block.
 _ECP5_RAM = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}
 #: Block RAMs of ECP5 that take their addresses from the same registers.
 _ECP5_SHARING = 24
+#: Words of an SPRAM of iCE40, and bits that it can write alone.
+_ICE40_RAM, _ICE40_NIBBLE = 16384, 4
 
 
 class VERILOG:
@@ -147,7 +149,7 @@ def block_memory(m, platform, family, ports):
     synthesis finds the block RAM, and needs no logic for a word that is read while it is written.
     """
     if platform is None or family != "ecp5":
-        _inferred_memory(m, ports)
+        _inferred_memory(m, family, ports)
         return
 
     banks = ecp5_banks(ports.depth)
@@ -160,6 +162,41 @@ def block_memory(m, platform, family, ports):
                 m.d.sync += following.eq(chosen)
             chosen = following
     m.d.comb += ports.read_data.eq(words[chosen])
+
+
+def single_port_memory(m, platform, family, ports):
+    """Make the memory that :class:`hdl.singleport.SinglePortMemory` describes, between its
+    ``ports``; on iCE40 of SPRAMs."""
+    part = ports.width // ports.parts
+    if platform is None or family != "ice40" or part % _ICE40_NIBBLE:
+        m.submodules.storage = storage = memory.Memory(shape=ports.width, depth=ports.depth,
+                                                       init=[])
+        write, read = storage.write_port(granularity=part), storage.read_port()
+        m.d.comb += [
+            write.addr.eq(ports.address), write.data.eq(ports.write_data),
+            write.en.eq(Mux(ports.en, ports.write, 0)), read.addr.eq(ports.address),
+            read.en.eq(ports.en & (ports.write == 0)), ports.read_data.eq(read.data),
+        ]
+        return
+
+    banks = -(-ports.depth // _ICE40_RAM)
+    inner = (_ICE40_RAM - 1).bit_length()
+    nibbles = Signal(ports.width // _ICE40_NIBBLE)
+    m.d.comb += nibbles.eq(Cat(bit.replicate(part // _ICE40_NIBBLE) for bit in ports.write))
+    words = []
+    for index in range(banks):
+        given = Signal(ports.width, name=f"given{index}")
+        here = ports.en if banks == 1 else ports.en & (ports.address[inner:] == index)
+        m.submodules[f"bank{index}"] = Instance(
+            "celosia_ice40_ram", p_NIBBLES=len(nibbles), i_clk=ClockSignal(),
+            i_en=_resized(m, f"en{index}", here, 1), i_write=nibbles,
+            i_address=_resized(m, f"address{index}", ports.address, inner),
+            i_write_data=ports.write_data, o_read_data=given)
+        words.append(given)
+    chosen = Signal(range(max(2, banks)))
+    with m.If(ports.en):
+        m.d.sync += chosen.eq(ports.address[inner:])
+    m.d.comb += ports.read_data.eq(Array(words)[chosen] if banks > 1 else words[0])
 
 
 def ecp5_banks(depth):
@@ -214,21 +251,27 @@ def _ecp5_sum(m, a, a_on, b, b_on, *, name, shape, carry, b_off):
     return total
 
 
-def _inferred_memory(m, ports):
+def _inferred_memory(m, family, ports):
     m.submodules.storage = storage = memory.Memory(
         shape=ports.width, depth=ports.depth, init=[],
         attrs={"ram_style": "block", "no_rw_check": 1})
     write, read = storage.write_port(), storage.read_port()
     inputs = [(write.addr, ports.write_address), (write.data, ports.write_data),
               (write.en, ports.write_en), (read.addr, ports.read_address)]
+    # On iCE40, whose block RAM is quick and whose registers are few, the second one is at the
+    # address.
+    early = family == "ice40" and not ports.registered
     if ports.registered:
         inputs = [(to, _registered(m, f"registered{index}", value))
                   for index, (to, value) in enumerate(inputs)]
+    source = ports.read_address if early else read.data
+    second = Signal(source.shape(), name="second", reset_less=True)
+    if early:
+        inputs[-1] = read.addr, second
     m.d.comb += [to.eq(value) for to, value in inputs]
-    second = Signal(ports.width, reset_less=True)
-    m.d.comb += [read.en.eq(ports.read_en), ports.read_data.eq(second)]
+    m.d.comb += [read.en.eq(ports.read_en), ports.read_data.eq(read.data if early else second)]
     with m.If(ports.read_en):
-        m.d.sync += second.eq(read.data)
+        m.d.sync += second.eq(source)
 
 
 def _ecp5_bank(m, platform, ports, index, start, words):

@@ -225,3 +225,45 @@ module celosia_ice40_products (
     assign p1 = outer1;
 `endif
 endmodule
+
+// SPRAMs side by side: either reads or, if any nibble is to be written, writes.
+module celosia_ice40_ram #(
+    parameter NIBBLES = 4
+) (
+    input wire clk,
+    input wire en,
+    input wire [NIBBLES-1:0] write,
+    input wire [13:0] address,
+    input wire [4*NIBBLES-1:0] write_data,
+    output wire [4*NIBBLES-1:0] read_data
+);
+    localparam COUNT = (NIBBLES + 3) / 4;
+    wire [4*COUNT-1:0] mask = write;
+`ifdef SYNTHESIS
+    wire [16*COUNT-1:0] data = write_data, given;
+    assign read_data = given[4*NIBBLES-1:0];
+    genvar i;
+    generate
+        for (i = 0; i < COUNT; i = i + 1) begin : slice
+            SB_SPRAM256KA ram (
+                .CLOCK(clk), .CHIPSELECT(en), .WREN(|write), .MASKWREN(mask[4*i +: 4]),
+                .ADDRESS(address), .DATAIN(data[16*i +: 16]), .DATAOUT(given[16*i +: 16]),
+                .STANDBY(1'b0), .SLEEP(1'b0), .POWEROFF(1'b1)
+            );
+        end
+    endgenerate
+`else
+    reg [4*NIBBLES-1:0] words [0:16383];
+    reg [4*NIBBLES-1:0] given;
+    integer n;
+    always @(posedge clk)
+        if (en) begin
+            if (write == 0)
+                given <= words[address];
+            for (n = 0; n < NIBBLES; n = n + 1)
+                if (mask[n])
+                    words[address][4*n +: 4] <= write_data[4*n +: 4];
+        end
+    assign read_data = given;
+`endif
+endmodule

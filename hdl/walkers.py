@@ -4,17 +4,15 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .isa import ADDRESS_WIDTH, TAP_SPAN, Instruction
+from .fabric import counted_down
+from .isa import Instruction
 
-__all__ = ["COORDINATE_WIDTH", "Pixel", "PixelWalker", "TapWalker", "countdown"]
-
-
-#: Bits of an input coordinate, which may lie in the padding on either side.
-COORDINATE_WIDTH = 14
+__all__ = ["Pixel", "PixelWalker", "TapWalker", "countdown"]
 
 
-def countdown(m, name, start, *, clear, step):
-    """Return whether a count of steps is at its last one: a register, the sign of what is left.
+def countdown(m, name, start, *, clear, step, lean=False):
+    """Return whether a count of steps is at its last one: a register, the sign of what is left; or
+    where ``lean`` whether nothing is left, which takes longer to know and fewer cells to count.
 
     Parameters
     ----------
@@ -28,8 +26,18 @@ def countdown(m, name, start, *, clear, step):
         Forget the count.
     step : Value, 1 bit
         Count; or begin, after ``clear`` and after the last one.
+    lean : bool
     """
     start = Value.cast(start)
+    if lean:
+        left = Signal.like(start, name=f"{name}_left", reset_less=True)
+        last = Signal(name=f"{name}_last")
+        m.d.comb += last.eq(left == 0)
+        with m.If(clear):
+            m.d.sync += left.eq(0)
+        with m.Elif(step):
+            m.d.sync += left.eq(counted_down(left, last, start))
+        return last
     # Less one. An ECP5 register can be set to what it is configured with, and to nothing else.
     left = Signal(signed(len(start) + 1), name=f"{name}_left", init=-1,
                   reset_less=True)
@@ -44,11 +52,12 @@ def countdown(m, name, start, *, clear, step):
 class Pixel(data.StructLayout):
     """An output pixel, seen from the input: address and coordinates of its first tap."""
 
-    def __init__(self):
+    def __init__(self, instruction=None):
+        instruction = instruction or Instruction()
         super().__init__({
-            "address": ADDRESS_WIDTH,
-            "y": signed(COORDINATE_WIDTH),
-            "x": signed(COORDINATE_WIDTH),
+            "address": instruction.address_width,
+            "y": signed(instruction.coordinate_width),
+            "x": signed(instruction.coordinate_width),
             "live": 1,
         })
 
@@ -57,6 +66,11 @@ class PixelWalker(wiring.Component):
     """Walks over the output pixels of a layer: columns, rows, frames, blocks of output channels.
 
     How to move is decided in one cycle and done in the next, so that neither takes long.
+
+    Parameters
+    ----------
+    instruction : :class:`hdl.isa.Instruction`, optional
+        Widths of the fields.
 
     Members
     -------
@@ -77,15 +91,16 @@ class PixelWalker(wiring.Component):
         The pixel of the cycle before.
     """
 
-    def __init__(self):
+    def __init__(self, instruction=None):
+        self.instruction = instruction or Instruction()
         super().__init__({
-            "layer": In(Instruction()),
+            "layer": In(self.instruction),
             "clear": In(1),
             "restart": In(1),
             "advance": In(1),
             "jump": In(1),
             "last": Out(1),
-            "pixel": Out(Pixel()),
+            "pixel": Out(Pixel(self.instruction)),
         })
 
     def elaborate(self, platform):
@@ -93,11 +108,14 @@ class PixelWalker(wiring.Component):
         layer = self.layer
         done = Signal()         # The last pixel has been passed.
         walk, next_row, next_frame = Signal(), Signal(), Signal()
+        batches = "frames" in self.instruction.members
         last_x, last_y, last_frame = (
-            countdown(m, name, start, clear=self.clear, step=self.restart | step)
+            countdown(m, name, start, clear=self.clear, step=self.restart | step,
+                      lean=self.instruction.lean)
             for name, start, step in (("x", layer.out_width, walk),
                                       ("y", layer.out_height, next_row),
-                                      ("frames", layer.frames, next_frame)))
+                                      ("frames", layer.frames if batches else C(0, 1),
+                                       next_frame)))
         next_block = self.advance & self.jump
         m.d.comb += [
             walk.eq(self.advance & ~done), next_row.eq(walk & last_x),
@@ -124,17 +142,19 @@ class PixelWalker(wiring.Component):
         ]
 
         origin, row_start, frame_start = (     # Where the block, row and frame after this begin.
-            Signal(ADDRESS_WIDTH, name=name, reset_less=True)
+            Signal.like(pixel.address, name=name, reset_less=True)
             for name in ("origin", "row_start", "frame_start"))
-        start = Signal(ADDRESS_WIDTH)
-        m.d.comb += start.eq(Mux(block, origin, Mux(frame, frame_start, row_start)))
+        start = Signal.like(pixel.address)
+        batches = "frames" in self.instruction.members
+        m.d.comb += start.eq(Mux(block, origin, Mux(frame & batches, frame_start, row_start)))
         with m.If(self.restart):
             m.d.sync += origin.eq(layer.base)
         with m.Elif(block):
             m.d.sync += origin.eq(origin + layer.block_step)
         with m.If(frame):
             m.d.sync += [
-                frame_start.eq(Mux(block, origin, frame_start) + layer.frame_step),
+                frame_start.eq(Mux(block, origin, frame_start)
+                               + (layer.frame_step if batches else 0)),
                 pixel.y.eq(-layer.pad_top),
             ]
         with m.Elif(line):
@@ -153,6 +173,11 @@ class TapWalker(wiring.Component):
 
     How to move is decided in one cycle and done in the next, so that neither takes long.
 
+    Parameters
+    ----------
+    instruction : :class:`hdl.isa.Instruction`, optional
+        Widths of the fields.
+
     Members
     -------
     layer : ``In(Instruction())``
@@ -165,22 +190,24 @@ class TapWalker(wiring.Component):
         Go to the next one, from the last to the first.
     last : ``Out(1)``
         Whether this is the last word.
-    offset : ``Out(ADDRESS_WIDTH)``
+    offset : ``Out``
         Address of the word of the cycle before, from the pixel's first tap.
     y, x : ``Out``
         Its coordinates from the pixel's first tap.
     """
 
-    def __init__(self):
+    def __init__(self, instruction=None):
+        self.instruction = instruction or Instruction()
+        span = range(self.instruction.tap_span)
         super().__init__({
-            "layer": In(Instruction()),
+            "layer": In(self.instruction),
             "clear": In(1),
             "restart": In(1),
             "advance": In(1),
             "last": Out(1),
-            "offset": Out(ADDRESS_WIDTH),
-            "y": Out(range(TAP_SPAN)),
-            "x": Out(range(TAP_SPAN)),
+            "offset": Out(self.instruction.address_width),
+            "y": Out(span),
+            "x": Out(span),
         })
 
     def elaborate(self, platform):
@@ -188,7 +215,8 @@ class TapWalker(wiring.Component):
         layer = self.layer
         next_column, next_row = Signal(), Signal()
         last_word, last_column, last_row = (
-            countdown(m, name, start, clear=self.clear, step=self.restart | step)
+            countdown(m, name, start, clear=self.clear, step=self.restart | step,
+                      lean=self.instruction.lean)
             for name, start, step in (("words", layer.tap_words, self.advance),
                                       ("columns", layer.kernel_width, next_column),
                                       ("rows", layer.kernel_height, next_row)))
@@ -207,9 +235,9 @@ class TapWalker(wiring.Component):
             column.eq(self.restart | next_column), row.eq(self.restart | next_row),
         ]
         row_start, column_start = (         # Where the row and column after this begin.
-            Signal(ADDRESS_WIDTH, name=name, reset_less=True)
+            Signal.like(self.offset, name=name, reset_less=True)
             for name in ("row_start", "column_start"))
-        start = Signal(ADDRESS_WIDTH)
+        start = Signal.like(self.offset)
         m.d.comb += start.eq(Mux(first, 0, Mux(row, row_start, column_start)))
         with m.If(row):
             m.d.sync += [

@@ -5,9 +5,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
-from .isa import ADDRESS_WIDTH, Instruction, Opcode
+from .isa import Instruction, Opcode
 from .layouts import OPERAND_WIDTH
 from .memories import ActivationWrite
+from .walkers import countdown
 
 __all__ = ["ResultWriter"]
 
@@ -29,6 +30,8 @@ class ResultWriter(wiring.Component):
         Codes in a word of activation memory.
     lanes : :class:`int`, a divisor of ``channels``, ``channels / lanes`` being a power of two
         Codes in a group.
+    instruction : :class:`hdl.isa.Instruction`, optional
+        Widths of the fields.
 
     Members
     -------
@@ -48,7 +51,7 @@ class ResultWriter(wiring.Component):
     LATENCY = 2
     BEGINNING = 3
 
-    def __init__(self, *, rows, slots, channels, lanes):
+    def __init__(self, *, rows, slots, channels, lanes, instruction=None):
         check_range("Rows", rows, 1, 64)
         check_range("Slots", slots, 1, 64)
         check_range("Channels", channels, 1, 64)
@@ -61,12 +64,14 @@ class ResultWriter(wiring.Component):
         self.slots = slots
         self.channels = channels
         self.lanes = lanes
+        self.instruction = instruction or Instruction()
         super().__init__({
-            "layers": In(stream.Signature(Instruction())),
+            "layers": In(stream.Signature(self.instruction)),
             "results": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, lanes))),
             "write_en": Out(1),
             "write_free": Out(1, init=1),
-            "write": Out(ActivationWrite(channels=channels, lanes=lanes)),
+            "write": Out(ActivationWrite(channels=channels, lanes=lanes,
+                                         instruction=self.instruction)),
             "done": Out(1),
         })
 
@@ -74,7 +79,7 @@ class ResultWriter(wiring.Component):
         m = Module()
         parts = self.channels // self.lanes
         part_bits = parts.bit_length() - 1
-        layer = Signal(Instruction(), reset_less=True)
+        layer = Signal(self.instruction, reset_less=True)
         idle, busy = Signal(init=1), Signal()
         counting, beginning = Signal(), Signal()
         m.d.comb += [self.layers.ready.eq(idle), self.results.ready.eq(busy)]
@@ -84,13 +89,18 @@ class ResultWriter(wiring.Component):
         # Between two layers: how much there is of each.
         on_array = Signal()
         count = Signal.like(layer.pixels)
-        m.d.sync += [
-            counting.eq(idle & self.layers.valid), beginning.eq(counting),
-            on_array.eq(layer.opcode == Opcode.CONV),
-            count.eq(Mux(layer.opcode == Opcode.DEPTHWISE, layer.out_pixels, layer.pixels)),
-        ]
+        m.d.sync += [counting.eq(idle & self.layers.valid), beginning.eq(counting)]
+        if self.instruction.lean:
+            m.d.comb += [on_array.eq(1), count.eq(layer.pixels)]
+        else:
+            m.d.sync += [
+                on_array.eq(layer.opcode == Opcode.CONV),
+                count.eq(Mux(layer.opcode == Opcode.DEPTHWISE, layer.out_pixels, layer.pixels)),
+            ]
         slots = Mux(on_array, self.slots, parts)
-        end = self._count(m, busy, on_array, slots, count, layer.blocks)
+        end = (self._count_lean(m, busy, idle | counting, beginning, layer)
+               if self.instruction.lean
+               else self._count(m, busy, on_array, slots, count, layer.blocks))
         m.d.sync += busy.eq(Mux(busy, ~end.layer, beginning))
 
         # Stage 1: the result and what ends with it.
@@ -109,7 +119,7 @@ class ResultWriter(wiring.Component):
         # Stage 2: where it goes. The write leaves from registers, so that it may travel far.
         group = Signal(len(layer.out_groups) + 1)
         block_group, next_group = Signal.like(group), Signal.like(group)    # Of this block.
-        pixel_address = Signal(ADDRESS_WIDTH)
+        pixel_address = Signal.like(layer.out_base)
         with m.If(~active):
             m.d.sync += [group.eq(0), block_group.eq(0), next_group.eq(slots),
                          pixel_address.eq(layer.out_base)]
@@ -168,4 +178,25 @@ class ResultWriter(wiring.Component):
                 ]
             with m.If(end.block):
                 m.d.sync += blocks_left.eq(blocks_left - 1)
+        return end
+
+    def _count_lean(self, m, busy, clear, begin, layer):
+        """The same with fewer cells, and a longer way; all results are those of the array."""
+        end = Signal(data.StructLayout({"row": 1, "block": 1, "layer": 1, "live": 1}))
+        taken, live = Signal(), Signal()
+        last_slot, last_row, last_pixel, last_block = (
+            countdown(m, name, start, clear=clear, step=begin | step, lean=True)
+            for name, start, step in (
+                ("slots", Const(self.slots - 1, range(max(2, self.slots))), taken),
+                ("rows", Const(self.rows - 1, range(max(2, self.rows))), end.row),
+                ("pixels", layer.pixels, end.row & live), ("blocks", layer.blocks, end.block)))
+        m.d.comb += [
+            taken.eq(busy & self.results.valid), end.row.eq(taken & last_slot),
+            end.block.eq(end.row & last_row & (last_pixel | ~live)),
+            end.layer.eq(end.block & last_block), end.live.eq(live),
+        ]
+        with m.If(begin | end.block):
+            m.d.sync += live.eq(1)
+        with m.Elif(end.row & last_pixel):
+            m.d.sync += live.eq(0)
         return end

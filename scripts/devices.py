@@ -66,7 +66,7 @@ def _ecp5(name, size, **resources):
 
 
 DEVICES = MappingProxyType({device.name: device for device in (
-    Device(name="ice40up5k", family="ice40", synthesis="synth_ice40 -device u",
+    Device(name="ice40up5k", family="ice40", synthesis="synth_ice40 -device u -dffe_min_ce_use 5",
            place=("--up5k", "--package", "sg48"), speed="up",
            lut=5280, ff=5280, dsp=8, bram=30,
            # Remembered of Lattice FPGA-DS-02008, register-to-register performance.

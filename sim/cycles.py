@@ -32,7 +32,8 @@ class Cycles:
     pixels : float
         Lost to output pixels that fill up the last tile.
     memory : float
-        Of the units beside the array: a cycle for each word read, less what it computes.
+        Of the units beside the array: a cycle for each word read, less what it computes. On the
+        array, where the memory has one port: lost to results that are written.
     lanes : int
         Lost to results that come faster than the lanes take them.
     coefficients : int
@@ -89,6 +90,7 @@ class _Extents:
         self.frames = counts["frames"]
         self.stride = fields.get("window_stride_y", 0), fields.get("window_stride_x", 0)
         self.dead = self.tiles * config.rows - self.pixels
+        self.groups = fields.get("out_groups", 0) + 1
 
 
 def _conv(extents, config, macs):
@@ -107,11 +109,43 @@ def _conv(extents, config, macs):
     array = tiles * reduction
     period = max(reduction, config.drain_cycles)
     short = max(0, _set_cycles(config, config.columns) - extents.tiles * period)
+    writes = _writes(extents, config, reduction) if config.family == "ice40" else 0
     return Cycles(
         compute=compute, channels=array * used_rows - compute, pixels=array * (1 - used_rows),
-        memory=0, lanes=(tiles - 1) * (period - reduction),
+        memory=writes, lanes=(tiles - 1) * (period - reduction),
         coefficients=(extents.blocks - 1) * short,
         fill=config.drain_cycles + _array_latency(config))
+
+
+def _writes(extents, config, reduction):
+    """Cycles lost to results that are written while operands are still to be read.
+
+    One port serves both, and operands come no faster than they are multiplied. So each write costs
+    a cycle, but for those that fit the time for which the lanes hold a tile up anyway, and those
+    of the last tile but one that come after the last request.
+    """
+    def written(number):
+        """Times, from the capture of a tile on, at which its results are written."""
+        block, tile = divmod(number, extents.tiles)
+        rows = config.rows - (extents.dead if tile == extents.tiles - 1 else 0)
+        slots = min(config.slots, extents.groups - block * config.slots)
+        return [first + (row * config.slots + slot) * config.lane_interval
+                for row in range(rows) for slot in range(slots)]
+
+    first = (array_latency(multiplier_class(config.multiplier)) + 6 + config.lanes - 1
+             + lane_latency(config.lane_interval))
+    spare = max(0, config.drain_cycles - reduction)
+    tiles = extents.tiles * extents.blocks
+    lost = sum(max(0, len(written(number)) - spare) for number in range(tiles - 1))
+    if not lost:
+        return 0
+    # The last request leaves so long before the last tile can be captured.
+    request = reduction - ActivationMemory.latency(config.family) - 2 - config.channels
+    times = written(tiles - 2)
+    while times and times[-1] > request + len(times):
+        times.pop()
+        lost -= 1
+    return lost
 
 
 def _vector(extents, config, macs):
@@ -137,7 +171,7 @@ def _vector(extents, config, macs):
         compute=macs / (config.rows * config.columns), channels=0, pixels=passed,
         memory=words - macs / (config.rows * config.columns), lanes=words * (parts - 1) + tail,
         coefficients=(extents.blocks - 1) * short,
-        fill=_reading_latency() - 1 + VectorUnit.LATENCY + _lanes_latency(config))
+        fill=_reading_latency(config) - 1 + VectorUnit.LATENCY + _lanes_latency(config))
 
 
 def _depthwise(extents, config, macs):
@@ -153,7 +187,7 @@ def _depthwise(extents, config, macs):
     return Cycles(
         compute=compute, channels=0, pixels=0, memory=free - compute, lanes=paced - free,
         coefficients=total - paced,
-        fill=_reading_latency() + WindowUnit.LATENCY + _lanes_latency(config))
+        fill=_reading_latency(config) + WindowUnit.LATENCY + _lanes_latency(config))
 
 
 def _set_cycles(config, channels):
@@ -168,13 +202,13 @@ def _array_latency(config):
     short = int(config.rows > 1 and config.slots * config.lane_interval == 1)
     # Less one: the first word. The words of a step; that they are there; the decision. The array,
     # the lanes, and through the output buffer.
-    return (_reading_latency() - 1 + config.rows + 2 + array
+    return (_reading_latency(config) - 1 + config.rows + 2 + array
             + _lanes_latency(config) - short)
 
 
-def _reading_latency():
+def _reading_latency(config):
     """Cycles from a layer being accepted to its first word being offered."""
-    return ActivationReader.LATENCY + ActivationMemory.LATENCY
+    return ActivationReader.latency(config.instruction) + ActivationMemory.latency(config.family)
 
 
 def _lanes_latency(config):

@@ -56,7 +56,7 @@ def test_dense_walks_take_every_word(words, gap, frames, height, width, base):
 def test_loops_are_joined_where_the_fields_hold_them(words, step, frames, height, width):
     where = region(0, words, step, frames, height, width)
     fields = dense_walk(where, ODD)
-    check_fields("It", {**fields, "pixels": 0, "tiles": 0})
+    check_fields("It", {**fields, "pixels": 0, "tiles": 0}, ODD)
     assert addresses(fields) == [word % 2**16 for word in words_of(where)]
 
 

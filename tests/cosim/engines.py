@@ -13,12 +13,14 @@ def configuration(name, rows, columns, lanes, channels, **parameters):
     memories = {"activation_words": 1100, "weight_words": 6000, "coefficient_words": 700,
                 "program_words": 1000}
     return Configuration(name=name, device="any", rows=rows, columns=columns, lanes=lanes,
-                         channels=channels, **memories, **parameters)
+                         channels=channels, **memories | parameters)
 
 
 ENGINES = {config.name: config for config in (
     configuration("1x1", 1, 1, 1, 1, vector=True, window_width=12),
     configuration("2x3 of 4 channels", 2, 3, 1, 4, multiplier="lut", lane_interval=8),
+    configuration("4x4 of iCE40", 4, 4, 1, 4, multiplier="ice40", lane_interval=8,
+                  accumulator_width=24, lean=True, activation_words=1000),
     configuration("4x4", 4, 4, 2, 4, multiplier="ecp5", vector=True, window_width=24),
     configuration("8x8", 8, 8, 4, 8, vector=True, window_width=40),
 )}

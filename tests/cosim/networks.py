@@ -30,7 +30,8 @@ def network(rng, config, *, macs, most=6):
     while True:
         drawn, frames = random_network(rng, config, macs=macs, most=most)
         try:
-            program = compile_network(drawn, config, batch=int(rng.choice([1, 1, 2, 3])))
+            batch = int(rng.choice([1, 1, 2, 3]))
+            program = compile_network(drawn, config, batch=1 if config.lean else batch)
         except ValueError as error:
             if "The network needs" not in str(error):
                 raise

@@ -110,10 +110,11 @@ def random_job(rng, config, *, longest):
 
 
 def echo_job(rng, config, *, words, count):
-    """A :class:`Job` that sends each frame back from its last word to its first, the next one
-    taking its place."""
+    """A :class:`Job` that sends each frame back from its last word to its first, or where no
+    engine can step backwards from the first to the last, the next one taking its place."""
     receive = {"opcode": Opcode.RECEIVE, "pixels": words - 1}
-    send = {"opcode": Opcode.SEND, "wait_input": 1, "base": words - 1, "x_step": 0xFFFF,
+    send = {"opcode": Opcode.SEND, "wait_input": 1,
+            **({"x_step": 1} if config.lean else {"base": words - 1, "x_step": 0xFFFF}),
             "in_height": 1, "in_width": 1, "out_width": words - 1, "pixels": words - 1,
             "tiles": -(-words // config.rows) - 1}
     return Job(instructions=[receive, send, {**receive, "wait": 1, "next": 1},
@@ -141,12 +142,17 @@ def _filled(fields):
                              "pad_left", "dilation_y", "dilation_x"), 0), **fields}
 
 
+def echoed(frame, config):
+    """What :func:`echo_job` makes of a frame."""
+    return frame if config.lean else frame[::-1]
+
+
 def _walk(rng, config, readable, *, longest, taps, blocks=True, least=1):
     """Geometry with which all that is read is readable: with ``taps`` and ``blocks`` or one of
     each, and no fewer rows and columns than ``least``."""
     memory = config.activation_words
     while True:
-        frames = int(rng.integers(1, 4))
+        frames = 1 if config.lean else int(rng.integers(1, 4))
         height, width = (int(rng.integers(least, least + most)) for most in (5, 8))
         kernel = [int(rng.integers(1, 5)) for _ in range(2)] if taps else [1, 1]
         words = int(rng.integers(1, 4)) if taps else 1
@@ -157,8 +163,7 @@ def _walk(rng, config, readable, *, longest, taps, blocks=True, least=1):
             continue
         fields = {
             "base": int(rng.integers(memory)),
-            **{name: int(rng.integers(-low, high)) % (1 << 16) for name, low, high in (
-                ("x_step", 2, 5), ("y_step", 9, 20), ("frame_step", 30, 60))},
+            **_steps(rng, config, x_step=(2, 5), y_step=(9, 20), frame_step=(30, 60)),
             "in_height": int(rng.integers(1, 12)), "in_width": int(rng.integers(1, 12)),
             "pad_top": int(rng.integers(0, 4)), "pad_left": int(rng.integers(0, 4)),
             "stride_y": int(rng.integers(0, 4)), "stride_x": int(rng.integers(0, 4)),
@@ -167,8 +172,7 @@ def _walk(rng, config, readable, *, longest, taps, blocks=True, least=1):
         }
         if blocks:
             fields |= {
-                **{name: int(rng.integers(-low, high)) % (1 << 16) for name, low, high in (
-                    ("block_step", 3, 4), ("tap_x_step", 2, 5), ("tap_y_step", 9, 20))},
+                **_steps(rng, config, block_step=(3, 4), tap_x_step=(2, 5), tap_y_step=(9, 20)),
                 "dilation_y": int(rng.integers(0, 4)), "dilation_x": int(rng.integers(0, 4)),
                 "kernel_height": kernel[0] - 1, "kernel_width": kernel[1] - 1,
                 "tap_words": words - 1, "last_step": steps - 1, "blocks": count - 1,
@@ -176,6 +180,14 @@ def _walk(rng, config, readable, *, longest, taps, blocks=True, least=1):
         reads = _reads(fields)
         if (reads < memory).all() and readable[reads].all():
             return fields
+
+
+def _steps(rng, config, **limits):
+    """Steps up to so far back and forth; a lean engine only steps forth, and over one frame."""
+    steps = {name: int(rng.integers(0 if config.lean else -back, forth)) % (1 << 16)
+             for name, (back, forth) in limits.items()}
+    return {name: 0 if config.lean and name == "frame_step" else step
+            for name, step in steps.items()}
 
 
 def _conv(rng, config, readable, longest):
@@ -240,6 +252,7 @@ def _place_results(rng, config, fields, frame, reads):
         written = min(wanted, groups)
         words = -(-written // parts)
         step = int(rng.choice([words, words + 1, 1, 0, -words])) if attempt < 900 else 0
+        step = max(0, step) if config.lean else step
         base = int(rng.integers(frame, memory))
         addresses = base + np.arange(pixels)[:, None] * step + np.arange(words)
         if addresses.min() >= frame and addresses.max() < memory and not np.isin(

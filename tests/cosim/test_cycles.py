@@ -87,6 +87,34 @@ def test_equals_the_hardware_in_layers_of_real_networks():
         assert check(single, program, frames, simulation) >= 1
 
 
+#: The same, as far as a memory with one port goes: tiles that the lanes hold up for longer than
+#: their results take to be written, for less, and not at all.
+NARROW_LAYERS = (
+    (32, 8, (3, 3), 1, (0, 0, 0, 0), 1, (6, 6)),
+    (32, 6, (3, 3), 1, (0, 0, 0, 0), 1, (5, 6)),
+    (28, 8, (3, 3), 1, (0, 0, 0, 0), 1, (6, 6)),
+    (24, 8, (3, 3), 1, (0, 0, 0, 0), 1, (6, 6)),
+    (12, 8, (3, 3), 1, (0, 0, 0, 0), 1, (6, 6)),
+    (4, 8, (1, 1), 1, (0, 0, 0, 0), 1, (6, 6)),
+    (112, 8, (1, 1), 1, (0, 0, 0, 0), 1, (4, 4)),
+)
+
+
+def test_equals_the_hardware_where_results_and_operands_share_a_port():
+    config = CONFIGURATIONS["icebreaker"]
+    simulation = EngineSimulation(config)
+    rng = np.random.default_rng(603)
+    lost = 0
+    for shape in NARROW_LAYERS:
+        layer = random_layer(rng, shape)
+        frames = rng.integers(-128, 128, (2, shape[0], *shape[-1]), dtype=np.int8)
+        single = Network.chain([layer], frames.shape[1:])
+        program = compile_network(single, config)
+        assert check(single, program, frames, simulation) >= 1
+        lost += layer_cycles(program.instructions[1], config, macs=1).memory
+    assert lost > 100
+
+
 def test_tells_where_the_cycles_go():
     """ResNet-8's second layer on 8×16: only fill and drain are lost."""
     config = CONFIGURATIONS["ecp5-85f"]

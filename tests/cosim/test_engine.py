@@ -17,7 +17,7 @@ from sim.engine import (
 from sim.interpreter import Interpreter
 from tests.cosim.engines import ENGINES, engine
 from tests.cosim.networks import network
-from tests.cosim.programs import echo_job, random_job, send_all
+from tests.cosim.programs import echo_job, echoed, random_job, send_all
 
 #: Cycles in which nothing comes in or out, at most: a layer's.
 PATIENCE = 300_000
@@ -117,7 +117,8 @@ def test_a_frame_is_read_before_the_next_overwrites_it(simulation, stall):
     stop, = simulation.session([job.beats()], stall=stall, seed=600)
     assert stop.statuses == (Status.DONE,)
     np.testing.assert_array_equal(
-        stop.beats, np.concatenate([as_beats(frame[::-1]) for frame in job.frames]))
+        stop.beats,
+        np.concatenate([as_beats(echoed(frame, simulation.config)) for frame in job.frames]))
 
 
 def test_a_soft_reset_forgets_a_frame_that_has_arrived(simulation):
@@ -128,7 +129,8 @@ def test_a_soft_reset_forgets_a_frame_that_has_arrived(simulation):
     cut = replace(job, instructions=[receive, send_all(simulation.config, 90), send, *rest])
     stops = simulation.session([cut.beats(), job.beats()], longest=[20, 10**8])
     assert [stop.statuses for stop in stops] == [(), (Status.DONE,)]
-    np.testing.assert_array_equal(stops[1].beats, as_beats(job.frames[0][::-1]))
+    np.testing.assert_array_equal(stops[1].beats, as_beats(
+        echoed(job.frames[0], simulation.config)))
 
 
 @pytest.mark.parametrize("stall", [0, 100])

@@ -1,5 +1,6 @@
 import pytest
 
+from hdl.singleport import SinglePortMemory
 from hdl.vendor import ecp5_banks
 from sim.bench import run_bench
 from tests.cosim.memories import Memories
@@ -24,3 +25,9 @@ def test_banks():
     ids=["portable", "ecp5", "ecp5 cells"])
 def test_reads_what_was_written(tmp_path, family, cells):
     run_bench(Memories(family=family), "tests.cosim.memory_bench", tmp_path, cells=cells)
+
+
+@pytest.mark.parametrize("cells", [None, MODELS["ice40"]], ids=["ice40", "ice40 cells"])
+def test_one_port_reads_or_writes(tmp_path, cells):
+    run_bench(SinglePortMemory(width=24, depth=20000, parts=3, family="ice40"),
+              "tests.cosim.singleport_bench", tmp_path, cells=cells)

@@ -5,8 +5,8 @@ from hdl.blockmemory import StreamedMemory
 from hdl.fifo import StreamBuffer, StreamRegister
 from hdl.guards import InputGuard, OutputGuard
 from hdl.operands import CoefficientReader, TileWriter, WeightReader
-from hdl.ports import WordSender
 from hdl.reader import ActivationReader
+from hdl.sender import WordSender
 from tests.formal.axilite import AxiLiteEffects, AxiLiteRules
 from tests.formal.buffer import BufferCounts, BufferOrder
 from tests.formal.guards import InputPackets, OutputPackets

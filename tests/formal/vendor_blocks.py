@@ -212,5 +212,26 @@ module TRELLIS_FF(CLK, LSR, CE, DI, Q);
 endmodule
 """
 
-#: Verilog of the cells of each family that Yosys has no description of.
-MODELS = {"ecp5": _MULT18X18D + _DP16KD, "ice40": ""}
+#: iCE40's SPRAM, by Lattice's FPGA-TN-02022 (SPRAM usage guide): writes the nibbles that its mask
+#: names, or reads, and then keeps what it read. What it gives after a write is unknown.
+_SB_SPRAM256KA = """
+module SB_SPRAM256KA(input [13:0] ADDRESS, input [15:0] DATAIN, input [3:0] MASKWREN, input WREN,
+                     input CHIPSELECT, CLOCK, STANDBY, SLEEP, POWEROFF, output [15:0] DATAOUT);
+    reg [15:0] words [0:16383];
+    reg [15:0] given;
+    reg known;
+    integer n;
+    assign DATAOUT = known & POWEROFF & ~SLEEP & ~STANDBY ? given : ~given;
+    always @(posedge CLOCK)
+        if (CHIPSELECT) begin
+            known <= ~WREN;
+            if (WREN) begin
+                for (n = 0; n < 4; n = n + 1)
+                    if (MASKWREN[n]) words[ADDRESS][4*n +: 4] <= DATAIN[4*n +: 4];
+            end else given <= words[ADDRESS];
+        end
+endmodule
+"""
+
+#: Verilog of the cells of each family; where Yosys describes one too, this comes first.
+MODELS = {"ecp5": _MULT18X18D + _DP16KD, "ice40": _SB_SPRAM256KA}

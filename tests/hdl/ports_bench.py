@@ -7,7 +7,8 @@ from amaranth.hdl import ResetInserter, Signal
 
 from hdl.isa import Destination, Instruction, Opcode, Status
 from hdl.memories import FetchedWord
-from hdl.ports import Beat, PacketReceiver, WordSender
+from hdl.ports import Beat, PacketReceiver
+from hdl.sender import WordSender
 from sim.streams import bits, get, put, send
 from tests.hdl.bench import simulate
 

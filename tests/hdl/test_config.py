@@ -1,5 +1,5 @@
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -44,6 +44,15 @@ def test_is_frozen():
         Configuration(**FIELDS).rows = 3
 
 
+def test_lean_instructions_are_as_wide_as_the_memories():
+    config = CONFIGURATIONS["icebreaker"]
+    small = replace(config, activation_words=512, weight_words=600)
+    assert config.instruction.widths["base"] == 15
+    assert small.instruction.widths | {"base": 10, "weight_base": 10} == small.instruction.widths
+    assert not replace(config, lean=False).instruction.lean
+    assert (config.counter_width, replace(config, lean=False).counter_width) == (16, 32)
+
+
 @pytest.mark.parametrize(("changes", "slots", "drain_cycles"), [
     ({}, 2, 4),
     ({"lane_interval": 4}, 2, 16),
@@ -61,6 +70,12 @@ def test_drain_cycles(changes, slots, drain_cycles):
 @pytest.mark.parametrize(("changes", "error", "message"), [
     ({"rows": 0}, ValueError, "Configuration rows must be 1 to 64, not 0"),
     ({"rows": 2.0}, TypeError, "Configuration rows must be an integer, not 2.0"),
+    ({"lean": True, "vector": True}, ValueError,
+     "Configuration lean must be false beside a window or vector unit"),
+    ({"lean": True, "window_width": 9}, ValueError,
+     "Configuration lean must be false beside a window or vector unit"),
+    ({"lean": True, "rows": 1, "channels": 1}, ValueError,
+     "Configuration lean must be false for words of one channel"),
     ({"vector": 1}, TypeError, "Configuration vector must be true or false, not 1"),
     ({"window_width": 1025}, ValueError, "Configuration window_width must be 0 to 1024, not 1025"),
     ({"rows": True}, TypeError, "Configuration rows must be an integer, not True"),

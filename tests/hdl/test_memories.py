@@ -12,15 +12,16 @@ from tests.hdl.bench import simulate
 CHANNELS, DEPTH = 3, 50
 
 
-def serve(requests, *, ahead, accept):
+def serve(requests, *, ahead, accept, family="portable", write=lambda _: False):
     """Claim a place for each of ``requests`` as soon as there is credit, and send it ``ahead``
-    cycles later; return the cycles of the claims, and for each route (cycle, codes, live) of its
-    words.
+    cycles later, or when it is taken; return the cycles of the claims, and for each route (cycle,
+    codes, live) of its words.
 
-    ``accept`` tells from the cycle number and the route whether a word is taken. The memory holds
-    at each address three codes that follow it.
+    ``accept`` tells from the cycle number and the route whether a word is taken, and ``write``
+    whether a word is written that nobody reads. The memory holds at each other address three codes
+    that follow it.
     """
-    dut = ActivationMemory(channels=CHANNELS, lanes=1, depth=DEPTH)
+    dut = ActivationMemory(channels=CHANNELS, lanes=1, depth=DEPTH + 1, family=family)
     claims, words = [], {route: [] for route in Route}
 
     async def bench(ctx):
@@ -31,13 +32,16 @@ def serve(requests, *, ahead, accept):
             await ctx.tick()
         ctx.set(dut.write_en, 0)
         left, credit, claimed = deque(requests), 0, deque([None] * ahead)
+        request = None
+        ctx.set(dut.write.address, DEPTH)
         for cycle in range(100 + 20 * len(requests)):
+            ctx.set(dut.write_en, write(cycle))
             claim = bool(credit and left)
             ctx.set(dut.claim, claim)
             claimed.append(left.popleft() if claim else None)
             if claim:
                 claims.append(cycle)
-            request = claimed.popleft()
+            request = request or claimed.popleft()
             ctx.set(dut.requests.valid, request is not None)
             if request is not None:
                 ctx.set(dut.requests.payload, request)
@@ -49,6 +53,8 @@ def serve(requests, *, ahead, accept):
                     assert word.route == route
                     words[route].append((cycle, tuple(word.codes), word.live))
             credit = ctx.get(dut.credit)
+            if ctx.get(dut.requests.ready):
+                request = None
             await ctx.tick()
 
     simulate(dut, bench)
@@ -63,12 +69,15 @@ def random_requests(source, count):
 
 @pytest.mark.parametrize("share", [1, 0.5, 0.1])
 @pytest.mark.parametrize("ahead", [0, 4, 8])
-def test_each_route_gets_its_words_at_any_pace(share, ahead):
+@pytest.mark.parametrize("family", ["portable", "ice40"])
+def test_each_route_gets_its_words_at_any_pace(share, ahead, family):
+    """Also while words are written, for which one port makes requests wait."""
     seed = 41
     print(f"seed {seed}")
     source = random.Random(seed)
     requests = random_requests(source, 300)
-    _, words = serve(requests, ahead=ahead, accept=lambda *_: source.random() < share)
+    _, words = serve(requests, ahead=ahead, accept=lambda *_: source.random() < share,
+                     family=family, write=lambda _: source.random() < 0.3)
     for route in Route:
         expected = [(tuple(request["address"] + channel for channel in (1, 2, 3))
                      if request["inside"] else 3 * (request["pad_code"],), request["live"])
@@ -77,16 +86,18 @@ def test_each_route_gets_its_words_at_any_pace(share, ahead):
 
 
 @pytest.mark.parametrize("ahead", [0, 4, 8])
-def test_a_word_a_cycle_also_after_a_stop(ahead):
+@pytest.mark.parametrize("family", ["portable", "ice40"])
+def test_a_word_a_cycle_also_after_a_stop(ahead, family):
     """After the latency; no more places are claimed than there are."""
     requests = [request | {"route": Route.WINDOW}
                 for request in random_requests(random.Random(42), 100)]
-    latency = ahead + ActivationMemory.LATENCY
-    claims, words = serve(requests, ahead=ahead, accept=lambda *_: True)
+    latency = ahead + ActivationMemory.latency(family)
+    claims, words = serve(requests, ahead=ahead, accept=lambda *_: True, family=family)
     assert claims == list(range(1, 101))
     assert [cycle for cycle, *_ in words[Route.WINDOW]] == list(range(1 + latency, 101 + latency))
 
-    claims, words = serve(requests, ahead=ahead, accept=lambda cycle, _: cycle >= 60)
+    claims, words = serve(requests, ahead=ahead, accept=lambda cycle, _: cycle >= 60,
+                          family=family)
     assert claims[:ActivationMemory.ROOM] == list(range(1, 1 + ActivationMemory.ROOM))
     assert claims[ActivationMemory.ROOM] > 60
     assert [cycle for cycle, *_ in words[Route.WINDOW]] == list(range(60, 160))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl.isa import Destination, Status
-from hdl.ports import PacketReceiver, WordSender
+from hdl.ports import PacketReceiver
+from hdl.sender import WordSender
 from sim.streams import random_gaps
 from tests.hdl.ports_bench import (
     FRAME_DONE,

@@ -1,24 +1,30 @@
-"""Floorplan: a place for every DSP block of the array and the lanes, on devices of family ECP5.
+"""Floorplan: places for DSP blocks and for block RAMs, on devices of family ECP5.
 
-Left to itself the placer spreads the array's multipliers without regard to its geometry. Given
-places for these alone, it puts the accumulators beside them by itself.
+Left to itself the placer spreads the array's multipliers without regard to its geometry, and each
+memory over the whole device, so that its addresses travel farther than a cycle lasts. Given places
+for these alone, it puts accumulators and registers beside them by itself.
 """
 
 import json
 import re
+from collections import defaultdict
 from itertools import groupby
 from typing import NamedTuple
 
-__all__ = ["Site", "plan", "sites"]
+__all__ = ["DSP", "RAM", "Site", "plan", "plan_memories", "sites"]
 
 
-#: What nextpnr calls a DSP block of ECP5.
-_CELL = "MULT18X18D"
+#: What nextpnr calls a DSP block and a block RAM of ECP5.
+DSP, RAM = "MULT18X18D", "DP16KD"
 _SITE = re.compile(r"X(\d+)/Y(\d+)/\w+")
+#: A block RAM of :func:`hdl.vendor.block_memory`: its memory, bank, part of that, and slice.
+_NAME = re.compile(r"(.+)\.bank(\d+)_(\d+)\.slice\[(\d+)\]\.ram")
+#: Block RAMs of the smallest memory that gets places.
+_SMALLEST = 8
 
 
 class Site(NamedTuple):
-    """Where a DSP block can be, in the order in which a device's sites are listed."""
+    """Where a block can be, in the order in which a device's sites are listed."""
 
     y: int
     x: int
@@ -26,7 +32,8 @@ class Site(NamedTuple):
 
 
 def sites(device, directory, toolchain):
-    """Return the places for DSP blocks on ``device``, line by line, from left to right.
+    """Return the places for :data:`DSP` and for :data:`RAM` on ``device``, for each line by line,
+    from left to right.
 
     It asks nextpnr to place as many blocks as there are, and looks where they are.
 
@@ -43,9 +50,9 @@ def sites(device, directory, toolchain):
     CheckFailed
         If nextpnr fails.
     """
-    cells = {f"block{index}": {"type": _CELL, "parameters": {}, "attributes": {},
-                               "port_directions": {}, "connections": {}}
-             for index in range(device.dsp)}
+    cells = {f"{kind}_{index}": {"type": kind, "parameters": {}, "attributes": {},
+                                 "port_directions": {}, "connections": {}}
+             for kind, count in ((DSP, device.dsp), (RAM, device.bram)) for index in range(count)}
     module = {"attributes": {"top": 1}, "ports": {}, "cells": cells, "netnames": {}}
     (directory / "sites.json").write_text(json.dumps({"modules": {"top": module}}),
                                           encoding="utf-8")
@@ -53,25 +60,27 @@ def sites(device, directory, toolchain):
                                   "--no-route", "--write", "sites-placed.json"],
                   log=directory / "sites.log")
     placed = json.loads((directory / "sites-placed.json").read_text(encoding="utf-8"))
-    names = [cell["attributes"]["NEXTPNR_BEL"]
-             for cell in placed["modules"]["top"]["cells"].values() if cell["type"] == _CELL]
-    return sorted(Site(int(y), int(x), name)
-                  for name in names for x, y in _SITE.findall(name))
+    names = {kind: [cell["attributes"]["NEXTPNR_BEL"]
+                    for cell in placed["modules"]["top"]["cells"].values() if cell["type"] == kind]
+             for kind in (DSP, RAM)}
+    return {kind: sorted(Site(int(y), int(x), name)
+                         for name in names[kind] for x, y in _SITE.findall(name))
+            for kind in names}
 
 
 def plan(config, places):
     """Return the site of each DSP block: names of cells, as they end, to names of sites.
 
-    Rows of the array share the device's lines of sites. Columns lie side by side, those that one
-    lane serves beside each other, and row 0, where results leave, is on the last line. That line
-    has room for the lanes' own blocks, each lane's among its columns.
+    Rows of the array share the lines of sites in the middle of the device. Columns lie side by
+    side, those that one lane serves beside each other, and row 0, where results leave, is on the
+    last line. That line has room for the lanes' own blocks, each lane's among its columns.
 
     Parameters
     ----------
     config : Configuration
         With multipliers of family ECP5.
     places : sequence of Site
-        As :func:`sites` gives them.
+        Of DSP blocks, as :func:`sites` gives them.
 
     Returns
     -------
@@ -88,7 +97,8 @@ def plan(config, places):
         return {}
     order = sorted(range(config.columns), key=lambda column: (column % config.lanes, column))
     result, row = {}, 0
-    for height, line in zip(heights, reversed(lines[:len(heights)]), strict=True):
+    above = (len(lines) - len(heights) + 1) // 2
+    for height, line in zip(heights, reversed(lines[above:above + len(heights)]), strict=True):
         margin = (len(line) - pitch * config.columns) // 2
         for index, column in enumerate(order):
             group = line[margin + index * pitch:][:pitch]
@@ -101,14 +111,79 @@ def plan(config, places):
     return result
 
 
+def plan_memories(names, places):
+    """Return the site of each block RAM of the larger memories: names of cells to names of sites.
+
+    Block RAMs that give the same bits of a word, of which one is chosen, lie close to each other,
+    and so do those of neighbouring bits, which share registers for the address. A memory of more
+    bits than a line has sites takes whole lines, from the last one on, as many beside each other
+    as block RAMs give each bit. What does not fill lines lies beside these, or else in the
+    first line with room.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the netlist's block RAMs.
+    places : sequence of Site
+        Of block RAMs, as :func:`sites` gives them.
+    """
+    memories = defaultdict(lambda: defaultdict(list))
+    for name in names:
+        if found := _NAME.fullmatch(name):
+            memory, bank, part, index = found.groups()
+            memories[memory][int(bank)].append((int(part), int(index), name))
+    lines = [[site.name for site in line] for _, line in groupby(places, key=lambda site: site.y)]
+    free = [list(line) for line in lines]
+    result = {}
+    for banks in sorted(memories.values(), key=_size, reverse=True):
+        if _size(banks) < _SMALLEST:
+            continue
+        columns = _columns([[name for *_, name in sorted(bank)] for bank in banks.values()])
+        height, whole = min(map(len, columns)), []
+        while columns and free and len(columns) >= len(lines[-1]):
+            empty = [line for line, full in zip(free, lines, strict=True) if line == full]
+            if len(empty) < height:
+                break
+            whole = empty[-height:]
+            taken, columns = columns[:len(lines[-1])], columns[len(lines[-1]):]
+            for site, column in enumerate(taken):
+                result |= {name: line[site] for name, line in zip(column, whole, strict=False)}
+            columns += [column[height:] for column in taken if column[height:]]
+            for line in whole:
+                line.clear()
+        # Beside the end of the lines that it has taken, if any.
+        rest = [name for column in columns for name in column]
+        beside = slice(None, None, -1) if whole else slice(None)
+        line = next((line for line in free[beside] if len(line) >= len(rest)), [])
+        chosen = line[beside][:len(rest)]
+        result |= dict(zip(rest, chosen, strict=False))
+        line[:] = [site for site in line if site not in chosen]
+    return result
+
+
+def _size(banks):
+    return sum(map(len, banks.values()))
+
+
+def _columns(banks):
+    """Return, for the bits that a block RAM of the largest bank gives, those of all banks."""
+    count = max(map(len, banks))
+    columns = [[] for _ in range(count)]
+    for bank in sorted(banks, key=len, reverse=True):
+        for index, name in enumerate(bank):
+            columns[index * count // len(bank)].append(name)
+    return columns
+
+
 def _heights(rows, spare, longest, lines):
-    """Return the rows on each line, from row 0 on, and the sites that a column takes of a line."""
+    """Return the rows on each line, from row 0 on, and the sites that a column takes of a line;
+    these as few as can be, since lines are less far apart than the ends of one."""
+    pitch, chosen = longest + 1, []
     for count in range(1, lines + 1):
         heights = [(rows + index) // count for index in range(count)]
-        pitch = max(heights[0] + spare, heights[-1])
-        if pitch <= longest:
-            return heights, pitch
-    return [], 0
+        if (sites := max(heights[0] + spare, heights[-1])) < pitch:
+            pitch, chosen = sites, heights
+    return chosen, pitch
 
 
 def _lanes(config, line, pitch, height, blocks):

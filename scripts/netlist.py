@@ -1,6 +1,11 @@
 """What is done to a netlist of Yosys before nextpnr-ecp5 takes it."""
 
-__all__ = ["pin", "trim"]
+__all__ = ["cells_of", "pin", "trim"]
+
+
+def cells_of(netlist, kind):
+    """Return the names of the cells of type ``kind``."""
+    return [name for name, cell in _cells(netlist) if cell["type"] == kind]
 
 
 def pin(netlist, places):

@@ -8,9 +8,9 @@ from hdl.scan import ScanWrapper
 from hdl.top import CONTROLS
 from scripts.console import running
 from scripts.devices import device_of
-from scripts.floorplan import plan, sites
+from scripts.floorplan import DSP, RAM, plan, plan_memories, sites
 from scripts.generate import TOP, verilog_of
-from scripts.netlist import pin, trim
+from scripts.netlist import cells_of, pin, trim
 from scripts.report import ceiling, cells, critical_path, fmax, shortage, summary, totals
 from scripts.resume import digest, is_current, keep_key
 
@@ -141,7 +141,7 @@ def map_cells(device, config, directory, toolchain, *, flatten=True):
 
 
 def _prepare(device, config, directory, toolchain):
-    """Trim ``netlist.json`` and give its DSP blocks places of the floorplan; return how many."""
+    """Trim ``netlist.json`` and give its blocks places of the floorplan; return how many."""
     if device.family != "ecp5":
         return 0
     path = directory / "netlist.json"
@@ -149,7 +149,9 @@ def _prepare(device, config, directory, toolchain):
     trim(netlist)
     pinned = 0
     if config.family == "ecp5":
-        pinned = pin(netlist, plan(config, sites(device, directory, toolchain)))
+        places = sites(device, directory, toolchain)
+        pinned = pin(netlist, plan(config, places[DSP])
+                     | plan_memories(cells_of(netlist, RAM), places[RAM]))
     path.write_text(json.dumps(netlist), encoding="utf-8")
     return pinned
 

@@ -5,7 +5,7 @@ import pytest
 
 from hdl.config import CONFIGURATIONS
 from scripts.devices import DEVICES
-from scripts.floorplan import Site, plan, sites
+from scripts.floorplan import DSP, RAM, Site, plan, plan_memories, sites
 from scripts.tools import Toolchain
 
 ECP5 = [config for config in CONFIGURATIONS.values() if config.family == "ecp5"]
@@ -20,8 +20,9 @@ def grid(lines, columns):
 def test_sites_are_those_of_the_device(tmp_path):
     device = DEVICES["lfe5u-25f"]
     places = sites(device, tmp_path, Toolchain())
-    assert len({place.name for place in places}) == len(places) == device.dsp
-    assert places == sorted(places)
+    for kind, count in ((DSP, device.dsp), (RAM, device.bram)):
+        assert len({place.name for place in places[kind]}) == len(places[kind]) == count
+        assert places[kind] == sorted(places[kind])
 
 
 @pytest.mark.parametrize("config", ECP5, ids=lambda config: config.name)
@@ -54,9 +55,45 @@ def test_lines_share_the_rows():
     planned = plan(config, grid(3, 16))
     lines = Counter(name.split("/")[1] for element, name in planned.items()
                     if element.startswith("array."))
-    assert sorted(lines.values()) == [3 * 4, 4 * 4]
+    assert sorted(lines.values()) == [2 * 4, 2 * 4, 3 * 4]
 
 
 @pytest.mark.parametrize("places", [grid(1, 16), grid(4, 7), []])
 def test_no_plan_where_there_are_too_few(places):
     assert not plan(CONFIGURATIONS["ecp5-85f-8x8"], places)
+
+
+def rams(memory, *banks):
+    """Names of a memory's block RAMs; of each bank, the sizes of its parts."""
+    return [f"{memory}.bank{bank}_{part}.slice[{index}].ram" for bank, parts in enumerate(banks)
+            for part, size in enumerate(parts) for index in range(size)]
+
+
+def test_memories_lie_together():
+    """One that takes lines, one that fits into a line, one that is too small to get places."""
+    large, middle = rams("a.large", (24, 2), (24, 2), (2,)), rams("b", (8,), (4,))
+    places = grid(4, 20)
+    where = {place.name: place for place in places}
+    planned = plan_memories([*rams("tables", (2,)), *middle, *large], places)
+    assert sorted(planned) == sorted(large + middle)
+    assert len(set(planned.values())) == len(planned)
+
+    def site(memory, bank, part, index):
+        return where[planned[f"{memory}.bank{bank}_{part}.slice[{index}].ram"]]
+
+    for index in range(20):     # The bits that fill the last two lines, banks above each other.
+        upper, lower = (site("a.large", bank, 0, index) for bank in range(2))
+        assert (upper.x, upper.y, lower.x, lower.y) == (3 * index, 20, 3 * index, 30)
+    rest = [where[planned[name]] for name in large if where[planned[name]].y < 20]
+    assert {place.y for place in rest} == {10}
+    assert len(rest) == 14
+    for index in range(8):      # In one line, the banks side by side.
+        first, second = site("b", 0, 0, index), site("b", 1, 0, index // 2)
+        assert first.y == second.y == 0
+        assert abs(first.x - second.x) <= 6
+
+
+def test_no_place_is_given_twice_where_there_are_too_few():
+    names = rams("a", (24, 24)) + rams("b", (9,))
+    planned = plan_memories(names, grid(1, 12))
+    assert len(set(planned.values())) == len(planned) <= 12

@@ -113,8 +113,8 @@ class SteadyMemory(wiring.Component):
         A word, :attr:`LATENCY` cycles after its request, and its :class:`StoredWord`.
     """
 
-    #: A register for the address, and the memory.
-    LATENCY = 1 + BlockMemory.LATENCY
+    #: Two registers for the address, the memory, and a register for the word.
+    LATENCY = 3 + BlockMemory.LATENCY
     WRITING = 1
 
     def __init__(self, *, width, depth, side, parts=1, family="portable"):
@@ -137,16 +137,29 @@ class SteadyMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         part_width = self.width // self.parts
+        def register(value, name):
+            register = Signal(Value.cast(value).shape(), name=name, reset_less=True)
+            m.d.sync += register.eq(value)
+            return register
+
+        # Block RAMs may lie all over the device, with registers of their own in front. What goes
+        # to these leaves registers here; as does the word, once it is known which of them gives it.
+        address = register(self.request.address, "address")
+        write_address, write_data = (register(value, name) for value, name in (
+            (self.write_address, "written_address"), (self.write_data, "written_data")))
+        write_en = Signal(self.parts)
+        m.d.sync += write_en.eq(self.write_en)
+        word = Signal(self.width, reset_less=True)
         for part in range(self.parts):
             m.submodules[f"part{part}"] = storage = BlockMemory(
                 width=part_width, depth=self.depth, family=self.family, registered=True)
             m.d.comb += [
-                storage.write_en.eq(self.write_en[part]),
-                storage.write_address.eq(self.write_address),
-                storage.write_data.eq(self.write_data.word_select(part, part_width)),
-                storage.read_en.eq(1), storage.read_address.eq(self.request.address),
-                self.word.word.word_select(part, part_width).eq(storage.read_data),
+                storage.write_en.eq(write_en[part]),
+                storage.write_address.eq(write_address),
+                storage.write_data.eq(write_data.word_select(part, part_width)),
+                storage.read_en.eq(1), storage.read_address.eq(address),
             ]
+            m.d.sync += word.word_select(part, part_width).eq(storage.read_data)
 
         valid, side = self.request_en, Value.cast(self.request.side)
         for stage in range(self.LATENCY):
@@ -154,7 +167,8 @@ class SteadyMemory(wiring.Component):
             side_next = Signal(len(side), name=f"side{stage}", reset_less=True)
             m.d.sync += [valid_next.eq(valid), side_next.eq(side)]
             valid, side = valid_next, side_next
-        m.d.comb += [self.word_en.eq(valid), Value.cast(self.word.side).eq(side)]
+        m.d.comb += [self.word_en.eq(valid), self.word.word.eq(word),
+                     Value.cast(self.word.side).eq(side)]
         return m
 
 
@@ -213,6 +227,8 @@ class StreamedMemory(wiring.Component):
     i : ``In(stream.Signature(WordRequest(...)))``
     o : ``Out(stream.Signature(StoredWord(...)))``
         The first word is offered :attr:`LATENCY` cycles after its request was taken.
+    i_ready_next : ``Out(1)``
+        What ``i.ready`` will be in the next cycle.
     """
 
     LATENCY = SteadyMemory.LATENCY + StreamBuffer.LATENCY
@@ -233,6 +249,7 @@ class StreamedMemory(wiring.Component):
             "write_data": In(width),
             "i": In(stream.Signature(WordRequest(depth=depth, side=side))),
             "o": Out(stream.Signature(StoredWord(width=width, side=side))),
+            "i_ready_next": Out(1),
         })
 
     def elaborate(self, platform):
@@ -246,7 +263,8 @@ class StreamedMemory(wiring.Component):
         m.d.comb += [
             storage.write_en.eq(self.write_en), storage.write_address.eq(self.write_address),
             storage.write_data.eq(self.write_data),
-            self.i.ready.eq(places.free), places.claim.eq(self.i.valid & places.free),
+            self.i_ready_next.eq(places.free_next), self.i.ready.eq(places.free),
+            places.claim.eq(self.i.valid & places.free),
             storage.request_en.eq(places.claim), storage.request.eq(self.i.payload),
             buffer.i.valid.eq(storage.word_en), buffer.i.payload.eq(storage.word),
             places.left.eq(self.o.valid & self.o.ready),

@@ -67,8 +67,9 @@ class CoefficientBank(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lane = Signal(range(max(2, self.lanes)))
-        slot = Signal(range(max(2, self.slots)))
+        # Of what comes next.
+        lane = Signal(range(max(2, self.lanes)), reset_less=True)
+        slot = Signal(range(max(2, self.slots)), reset_less=True)
         bank = Signal(init=1)
         occupied = Signal(range(3))     # Banks that are loading, waiting or in use.
         waiting = Signal(range(3))      # Of them, those complete and not yet in use.
@@ -82,10 +83,12 @@ class CoefficientBank(wiring.Component):
             write.eq(self.channels.valid & loading),
             complete.eq(write & self.channels.p.last),
         ]
-        with m.If(write):
+        with m.If(~loading):
+            m.d.sync += [lane.eq(0), slot.eq(0)]
+        with m.Elif(write):
             m.d.sync += [lane.eq(Mux(last_lane, 0, lane + 1)), slot.eq(slot + last_lane)]
         with m.If(complete):
-            m.d.sync += [lane.eq(0), slot.eq(0), bank.eq(~bank)]
+            m.d.sync += bank.eq(~bank)
 
         # A bank is claimed one cycle before its first write and left in the cycle of its last.
         claim = Signal()

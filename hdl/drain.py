@@ -93,34 +93,38 @@ class DrainController(wiring.Component):
         last_cycle = Signal(init=row_cycles == 1)
         last_row = Signal(init=self.rows == 1)
         last = Signal(init=row_cycles == 1 and self.rows == 1)      # Both.
+        # The next tile may be captured; or it may if there is credit.
+        able, able_by_credit = Signal(init=1), Signal()
 
         advance = draining & (~at_slot | self.credit)
         row_done = advance & last_cycle
         done = advance & last
-        able = ~draining | (last & (~at_slot | self.credit))
         interval_bits = self.interval.bit_length() - 1
         m.d.comb += [
             self.valid.eq(draining & at_slot & self.credit),
             self.token.slot.eq(cycle >> interval_bits),
             self.shift.eq(row_done & ~last_row),
-            self.capture.eq(self.finished & (~self.renew | self.set_ready) & able),
+            self.capture.eq(self.finished & (~self.renew | self.set_ready)
+                            & (able | (able_by_credit & self.credit))),
         ]
         next_cycle = Mux(last_cycle, 0, cycle + 1)[:len(cycle)]
         next_row = Mux(last_row, 0, row + 1)[:len(row)]
         cycle_last, row_last = next_cycle == row_cycles - 1, next_row == self.rows - 1
+        slot_next = (next_cycle[:interval_bits] == 0) & (next_cycle < self.slots * self.interval)
+        at_slot_next, last_next, draining_next = Signal(), Signal(), Signal()
+        m.d.comb += [
+            at_slot_next.eq(Mux(advance, slot_next, at_slot)),
+            last_next.eq(Mux(advance, cycle_last & Mux(last_cycle, row_last, last_row), last)),
+            draining_next.eq(self.capture | (draining & ~done)),
+        ]
+        m.d.sync += [
+            at_slot.eq(at_slot_next), last.eq(last_next), draining.eq(draining_next),
+            able.eq(~draining_next | (last_next & ~at_slot_next)),
+            able_by_credit.eq(last_next & at_slot_next),
+        ]
         with m.If(advance):
-            m.d.sync += [
-                cycle.eq(next_cycle),
-                last_cycle.eq(cycle_last),
-                last.eq(cycle_last & Mux(last_cycle, row_last, last_row)),
-                at_slot.eq((next_cycle[:interval_bits] == 0)
-                           & (next_cycle < self.slots * self.interval)),
-            ]
+            m.d.sync += [cycle.eq(next_cycle), last_cycle.eq(cycle_last)]
         with m.If(row_done):
             m.d.sync += [row.eq(next_row), last_row.eq(row_last)]
         m.d.sync += self.token.bank.eq(self.token.bank ^ self.swap ^ (self.capture & self.renew))
-        with m.If(self.capture):
-            m.d.sync += draining.eq(1)
-        with m.Elif(done):
-            m.d.sync += draining.eq(0)
         return m

@@ -6,7 +6,15 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 
-__all__ = ["StreamBuffer", "StreamRegister"]
+__all__ = ["StreamBuffer", "StreamRegister", "counted"]
+
+
+def counted(count, up, down):
+    """Return ``count`` with one more if ``up``, and one less if ``down``.
+
+    Both neighbours are there before it is known which is wanted, so those two may come late.
+    """
+    return Mux(up & ~down, count + 1, Mux(down & ~up, count - 1, count))
 
 
 class StreamBuffer(wiring.Component):
@@ -63,6 +71,7 @@ class StreamBuffer(wiring.Component):
             attrs={"ram_style": "block", "no_rw_check": 1} if in_block else {})
         write = storage.write_port()
         read = storage.read_port(domain="sync" if in_block else "comb")
+        payload = Signal(Shape.cast(self.shape).width, reset_less=True)
         count, some, free = self.count, self.some, self.free
         push, pop, taken = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -71,18 +80,18 @@ class StreamBuffer(wiring.Component):
             taken.eq(self.o.valid & self.o.ready),
             pop.eq(some & (~self.o.valid | self.o.ready)),
             write.data.eq(self.i.payload), write.en.eq(push),
+            Value.cast(self.o.payload).eq(payload),
         ]
         # What the counts say is known as they come to say it: both ends hang on it.
         m.d.sync += [
-            count.eq(count + push - pop),
+            count.eq(counted(count, push, pop)),
             some.eq(push | (some & ~(pop & (count == 1)))),
             free.eq(pop | (free & ~(push & (count == inner - 1)))),
-            self.level.eq(self.level + push - taken),
+            self.level.eq(counted(self.level, push, taken)),
         ]
         for port, step in ((write, push), (read, pop)):
             with m.If(step):
                 m.d.sync += port.addr.eq(Mux(port.addr == places - 1, 0, port.addr + 1))
-        payload = Value.cast(self.o.payload)
         if in_block:
             m.d.comb += [read.en.eq(pop), payload.eq(read.data)]
         with m.If(pop):

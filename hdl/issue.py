@@ -1,10 +1,11 @@
 """Issue: when a step of the reduction begins, and when a finished tile may leave the array."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
+from .fifo import StreamRegister
 from .layouts import STEP_WIDTH, Tile
 
 __all__ = ["StepIssuer"]
@@ -22,11 +23,13 @@ class StepIssuer(wiring.Component):
     ----------
     channels : :class:`int`, 1 to 64
         Cycles of a step.
+    registered : :class:`bool`
+        Whether tiles pass a register first.
 
     Members
     -------
     tiles : ``In(stream.Signature(Tile()))``
-        Tiles to compute.
+        Tiles to compute. One can begin in the cycle after it went into the register.
     operands_ready : ``In(1)``
         Whether all operands of one more step are there; read between steps.
     capture : ``In(1)``
@@ -43,9 +46,10 @@ class StepIssuer(wiring.Component):
         A tile waits to be captured, and whether it wants new coefficients.
     """
 
-    def __init__(self, *, channels):
+    def __init__(self, *, channels, registered=True):
         check_range("Channels", channels, 1, 64)
         self.channels = channels
+        self.registered = registered
         super().__init__({
             "tiles": In(stream.Signature(Tile())),
             "operands_ready": In(1),
@@ -61,22 +65,34 @@ class StepIssuer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        shape = data.StructLayout({"tile": Tile(), "one_step": 1, "two_steps": 1})
+        comes = stream.Signature(shape).create()
+        m.d.comb += [
+            comes.valid.eq(self.tiles.valid), self.tiles.ready.eq(comes.ready),
+            comes.p.tile.eq(self.tiles.payload),
+            comes.p.one_step.eq(self.tiles.p.last_step == 0),
+            comes.p.two_steps.eq(self.tiles.p.last_step == 1),
+        ]
+        waiting = comes
+        if self.registered:
+            # How long a tile is, is found out before it is looked at.
+            m.submodules.tile = register = StreamRegister(shape)
+            wiring.connect(m, comes, register.i)
+            waiting = register.o
+        tile, one_step = waiting.p.tile, waiting.p.one_step
         inside = Signal()                   # Between the first step of a tile and its last.
-        steps_left = Signal(STEP_WIDTH)     # After the step that runs.
-        renew = Signal()
-        unsigned = Signal()
-        phase = Signal(range(max(2, self.channels)))
+        steps_left = Signal(STEP_WIDTH, reset_less=True)    # After the step that runs.
+        renew, unsigned = Signal(reset_less=True), Signal(reset_less=True)
+        phase = Signal(range(max(2, self.channels)), reset_less=True)
 
         begin_tile = Signal()
         m.d.comb += [
-            begin_tile.eq(self.tiles.valid & (~self.finished | self.capture)),
+            begin_tile.eq(waiting.valid & (~self.finished | self.capture)),
             self.start.eq(~self.running & self.operands_ready & (inside | begin_tile)),
             self.first.eq(self.start & ~inside),
             self.active.eq(self.start | self.running),
-            self.tiles.ready.eq(self.first),
-            self.unsigned.eq(Mux(self.first, self.tiles.p.unsigned, unsigned)),
         ]
-        last_phase = Signal()
+        last_phase = Signal(reset_less=True)
         if self.channels > 1:
             # The phase matters only while a step runs, so it need not wait for one to start.
             m.d.sync += [
@@ -89,23 +105,24 @@ class StepIssuer(wiring.Component):
         # `inside` is cleared as the last step starts, so that it tells between steps whether the
         # next one opens a tile.
         running_last = Signal()
-        one_left = Signal()
-        with m.If(self.first):
-            m.d.sync += [
-                steps_left.eq(self.tiles.p.last_step),
-                one_left.eq(self.tiles.p.last_step == 1),
-                inside.eq(self.tiles.p.last_step != 0),
-                running_last.eq(self.tiles.p.last_step == 0),
-                renew.eq(self.tiles.p.renew),
-                unsigned.eq(self.tiles.p.unsigned),
-            ]
-        with m.Elif(self.start):
-            m.d.sync += [
-                steps_left.eq(steps_left - 1),
-                one_left.eq(steps_left == 2),
-                inside.eq(~one_left),
-                running_last.eq(one_left),
-            ]
+        one_left = Signal(reset_less=True)
+        with m.If(self.start):
+            m.d.sync += [inside.eq(Mux(self.first, ~one_step, ~one_left)),
+                         running_last.eq(Mux(self.first, one_step, one_left))]
+        # What is not needed before the next step is done a cycle later, if there is one.
+        begun, stepped = self.first, self.start
+        if self.channels > 2:
+            begun, stepped = Signal(), Signal()
+            m.d.sync += [begun.eq(self.first), stepped.eq(self.start)]
+        with m.If(begun):
+            m.d.sync += [steps_left.eq(tile.last_step), one_left.eq(waiting.p.two_steps),
+                         renew.eq(tile.renew), unsigned.eq(tile.unsigned)]
+        with m.Elif(stepped):
+            m.d.sync += [steps_left.eq(steps_left - 1), one_left.eq(steps_left == 2)]
+        m.d.comb += [
+            waiting.ready.eq(begun),
+            self.unsigned.eq(Mux(self.first | begun, tile.unsigned, unsigned)),
+        ]
 
         # What ends in this cycle. A step of one cycle ends in the one in which it starts.
         ends, ending_renew = Signal(), Signal()
@@ -114,8 +131,8 @@ class StepIssuer(wiring.Component):
                          ending_renew.eq(renew)]
         else:
             m.d.comb += [
-                ends.eq(self.start & Mux(inside, one_left, self.tiles.p.last_step == 0)),
-                ending_renew.eq(Mux(inside, renew, self.tiles.p.renew)),
+                ends.eq(self.start & Mux(inside, one_left, one_step)),
+                ending_renew.eq(Mux(inside, renew, tile.renew)),
             ]
         with m.If(ends):
             m.d.sync += [self.finished.eq(1), self.renew.eq(ending_renew)]

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .blockmemory import Places, SteadyMemory, StreamedMemory
+from .blockmemory import Places, SteadyMemory
 from .checks import check_range
 from .fifo import StreamBuffer
 from .isa import ADDRESS_WIDTH, Instruction
@@ -40,11 +40,11 @@ class FetchedWord(data.StructLayout):
 class ActivationMemory(wiring.Component):
     """Serves read requests, in order, and takes one write a cycle.
 
-    Padding comes as words of the layer's padding code. Latency (:meth:`latency`) and what a write
-    has to wait for are those of :class:`hdl.blockmemory.StreamedMemory`. Words wait in a buffer for
-    each route, so who takes them has no other's in the way; together they have :attr:`ROOM` places.
-    Whoever asks for a word claims its place before, and then need not wait. For a request a cycle,
-    a place must not be claimed more than eight cycles before its request comes.
+    Padding comes as words of the layer's padding code. What a read has to wait for after a write
+    is that of :class:`hdl.blockmemory.SteadyMemory`. Words wait in a buffer for each route, so who
+    takes them has no other's in the way; together they have :attr:`ROOM` places. Whoever asks for
+    a word claims its place before, and then need not wait. For a request a cycle, a place must not
+    be claimed more than six cycles before its request comes. :meth:`latency` is how long it takes.
 
     On iCE40, memory is SPRAM, which either reads or writes: requests wait while there is a write.
     There one buffer serves all routes, and a word waits until those before it have been taken.
@@ -77,7 +77,8 @@ class ActivationMemory(wiring.Component):
         A write, and its :class:`ActivationWrite`.
     """
 
-    ROOM = StreamedMemory.ROOM
+    #: A LUT RAM of 16 words, and the register behind it.
+    ROOM = 17
 
     def __init__(self, *, channels, lanes, depth, routes=tuple(Route), family="portable",
                  instruction=None):
@@ -105,7 +106,7 @@ class ActivationMemory(wiring.Component):
     def latency(family):
         """Return the cycles from a request that is taken to its word being offered."""
         return (SinglePortMemory.LATENCY + StreamBuffer.LATENCY if family == "ice40"
-                else StreamedMemory.LATENCY)
+                else SteadyMemory.LATENCY + 1 + StreamBuffer.LATENCY)
 
     def elaborate(self, platform):
         m = Module()
@@ -119,17 +120,22 @@ class ActivationMemory(wiring.Component):
         m.d.comb += [self.credit.eq(places.free_next), places.claim.eq(self.claim)]
 
         padding = read.pad_code.replicate(self.channels)
-        word = Signal(FetchedWord(channels=self.channels))
-        m.d.comb += [
+        word = Signal(FetchedWord(channels=self.channels), reset_less=True)
+        comes = Signal(len(groups))
+        # On their way to buffers that may be far from here, but in a small device.
+        late = m.d.comb if self.family == "ice40" else m.d.sync
+        late += [
             word.route.eq(read.route), word.live.eq(read.live),
             Value.cast(word.codes).eq(Mux(read.inside, stored, padding)),
+            comes.eq(Cat(fetched_en & Cat(read.route == route for route in routes).any()
+                         for routes in groups)),
         ]
         for index, routes in enumerate(groups):
             m.submodules[routes[0].name.lower()] = buffer = StreamBuffer(
                 word.shape(), depth=self.ROOM, family=self.family)
             m.d.comb += [
                 buffer.i.payload.eq(word),
-                buffer.i.valid.eq(fetched_en & Cat(read.route == route for route in routes).any()),
+                buffer.i.valid.eq(comes[index]),
                 places.left[index].eq(buffer.o.valid & buffer.o.ready),
             ]
             if len(routes) == 1:

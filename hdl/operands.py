@@ -7,10 +7,11 @@ from amaranth.lib.wiring import In, Out
 from .blockmemory import StreamedMemory
 from .checks import check_range
 from .fabric import counted_up
+from .fifo import StreamRegister
 from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Tile
 from .singleport import HeldMemory
-from .walkers import countdown
+from .walkers import countdown, countdown_ahead
 
 __all__ = ["TABLE_ENTRIES", "WINDOW_TAPS", "CoefficientReader", "StoredCoefficients", "TileWriter",
            "WeightReader", "window_steps"]
@@ -42,12 +43,12 @@ class StoredCoefficients(data.StructLayout):
 
 def _begin(m, layers, active, end, waiting=None):
     """Take a layer when there is none, until ``end``. Return whether there is none, when what is
-    needed of ``layers`` is to be copied; and whether the layer that was taken begins: it is
-    ``active`` from the next cycle on.
+    needed of ``layers`` is to be copied; whether the layer that was taken begins; and whether it
+    is active in the next cycle: ``active`` is then.
 
     A lean engine copies nothing: the layer is accepted when it has come to its end, and nothing of
     it is ``waiting`` for somebody."""
-    free, begin = Signal(init=1), Signal()
+    free, begin, active_next = Signal(init=1), Signal(), Signal()
     if layers.p.shape().lean:
         accepted = ~(free | begin | active | waiting)
         m.d.comb += layers.ready.eq(accepted)
@@ -55,11 +56,9 @@ def _begin(m, layers, active, end, waiting=None):
     else:
         m.d.comb += layers.ready.eq(free)
         m.d.sync += free.eq(Mux(free, ~layers.valid, end))
-    m.d.sync += [
-        begin.eq(layers.valid & free),
-        active.eq(begin | (active & ~end)),
-    ]
-    return free, begin
+    m.d.comb += active_next.eq(begin | (active & ~end))
+    m.d.sync += [begin.eq(layers.valid & free), active.eq(active_next)]
+    return free, begin, active_next
 
 
 class _MemoryReader(wiring.Component):
@@ -99,23 +98,34 @@ class _MemoryReader(wiring.Component):
             **{flag: Out(1) for flag in flags},
         })
 
-    def _read(self, m, address, reading, side):
-        """Read ``address`` in each cycle of ``reading``, with the view ``side`` beside it; return
-        a pulse for each address taken, the word and what came beside it."""
-        kind = HeldMemory if self.family == "ice40" else StreamedMemory
-        m.submodules.storage = storage = kind(
-            width=self.width, depth=self.depth, side=side.shape(), parts=self.parts,
-            family=self.family)
+    def _read(self, m, address, active, active_next, side):
+        """Read ``address`` in the cycles of ``active``, of which ``active_next`` tells ahead, with
+        the view ``side`` beside it; return a pulse for each address taken, the word and what came
+        beside it."""
+        taken = Signal()
+        if self.family == "ice40":
+            storage = HeldMemory(width=self.width, depth=self.depth, side=side.shape(),
+                                 parts=self.parts, family=self.family)
+            out = storage
+            m.d.comb += [storage.i.valid.eq(active), taken.eq(active & storage.i.ready)]
+        else:
+            storage = StreamedMemory(width=self.width, depth=self.depth, side=side.shape(),
+                                     parts=self.parts, family=self.family)
+            # Who takes the words is far away.
+            m.submodules.out = out = StreamRegister(storage.o.payload.shape())
+            wiring.connect(m, storage.o, out.i)
+            # A register, since nested counters hang on it.
+            m.d.sync += taken.eq(active_next & storage.i_ready_next)
+            m.d.comb += storage.i.valid.eq(taken)
+        m.submodules.storage = storage
         m.d.comb += [
             storage.write_address.eq(self.write_address), storage.write_en.eq(self.write_en),
             storage.write_data.eq(self.write_data),
-            storage.i.valid.eq(reading), storage.i.p.address.eq(address),
-            storage.i.p.side.eq(side),
-            self.o.valid.eq(storage.o.valid), storage.o.ready.eq(self.o.ready),
+            storage.i.p.address.eq(address), storage.i.p.side.eq(side),
+            self.o.valid.eq(out.o.valid), out.o.ready.eq(self.o.ready),
         ]
-        taken = reading & storage.i.ready
         m.d.sync += self.beyond.eq(taken & (address >= self.depth))
-        return taken, storage.o.p.word, storage.o.p.side
+        return taken, out.o.p.word, out.o.p.side
 
 
 class WeightReader(_MemoryReader):
@@ -154,22 +164,24 @@ class WeightReader(_MemoryReader):
         lean = self.instruction.lean
         active = Signal()
         end = Signal()
-        free, begin = _begin(m, self.layers, active, end, self.o.valid)
+        free, begin, active_next = _begin(m, self.layers, active, end, self.o.valid)
         side = Signal(data.StructLayout({"window": 1}), reset_less=True)
         address, block = (Signal(len(new.weight_base) + 1, name=name, reset_less=True)
                           for name in ("address", "block"))
         steps, tiles, blocks = (new[name] if lean else Signal.like(
             new[name], name=name, reset_less=True) for name in ("last_step", "tiles", "blocks"))
-        taken, word, beside = self._read(m, address, active, side)
+        taken, word, beside = self._read(m, address, active, active_next, side)
         m.d.comb += [Value.cast(self.o.payload).eq(word), self.window.eq(beside.window)]
 
         end_step, end_tile, end_block = Signal(), Signal(), Signal()
+        channels = Const(self.channels - 1, range(max(2, self.channels)))
         last_channel, last_step, last_tile, last_block = (
-            countdown(m, name, start, clear=free, step=begin | step, lean=lean)
-            for name, start, step in (
-                ("channels", Const(self.channels - 1, range(max(2, self.channels))), taken),
-                ("steps", steps, end_step), ("tiles", tiles, end_tile),
-                ("blocks", blocks, end_block)))
+            countdown(m, name, start, clear=free, step=begin | step, lean=True) if lean else
+            countdown_ahead(m, name, start, restart=begin, step=step, late=late)
+            for name, start, step, late in (
+                ("channels", channels, taken, False), ("steps", steps, end_step, self.channels > 1),
+                ("tiles", tiles, end_tile, self.channels > 1),
+                ("blocks", blocks, end_block, self.channels > 1)))
         back = last_channel & last_step & ~last_tile
         m.d.comb += [
             end_step.eq(taken & last_channel), end_tile.eq(end_step & last_step),
@@ -244,13 +256,13 @@ class CoefficientReader(_MemoryReader):
         side = Signal(data.StructLayout({**({} if lean else bounds), "last": 1, "table": 1}))
         active = Signal()
         end = Signal()
-        free, begin = _begin(m, self.layers, active, end, self.o.valid)
+        free, begin, active_next = _begin(m, self.layers, active, end, self.o.valid)
         table, on_array = (C(0, 1), C(1, 1)) if lean else (
             Signal(reset_less=True), Signal(reset_less=True))
         address = Signal(len(new.coefficient_base) + 1, reset_less=True)
         size = Signal(range(TABLE_ENTRIES))     # Of the set or the tables, less one.
         blocks = new.blocks if lean else Signal.like(new.blocks, reset_less=True)
-        taken, word, beside = self._read(m, address, active, side)
+        taken, word, beside = self._read(m, address, active, active_next, side)
         stored = data.View(StoredCoefficients(), word)
         m.d.comb += [self.o.p[name].eq(stored[name]) for name in StoredCoefficients().members]
         m.d.comb += [self.o.p[name].eq((layer if lean else beside)[name]) for name in bounds]
@@ -309,7 +321,7 @@ class TileWriter(wiring.Component):
         lean = self.instruction.lean
         active = self.o.valid
         end = Signal()
-        free, begin = _begin(m, self.layers, active, end, C(0, 1))
+        free, begin, _ = _begin(m, self.layers, active, end, C(0, 1))
         tiles, blocks = (new[name] if lean else Signal.like(new[name], name=name, reset_less=True)
                          for name in ("tiles", "blocks"))
         taken, end_block = Signal(), Signal()

@@ -9,7 +9,7 @@ from .coefficients import CoefficientBank
 from .config import Configuration
 from .drain import DrainController, SlotToken
 from .feeder import RowFeeder, WeightFeeder
-from .fifo import StreamBuffer
+from .fifo import StreamBuffer, StreamRegister, counted
 from .issue import StepIssuer
 from .layouts import OPERAND_WIDTH, Coefficients, SumGroup, Tags, Tile
 from .multiplier import multiplier_class
@@ -95,7 +95,8 @@ class ConvPipeline(wiring.Component):
             rows=config.rows, columns=config.columns, lanes=config.lanes,
             accumulator_width=config.accumulator_width,
             multiplier=multiplier_class(config.multiplier), lut_rows=config.lut_rows)
-        m.submodules.issuer = issuer = StepIssuer(channels=config.channels)
+        m.submodules.issuer = issuer = StepIssuer(
+            channels=config.channels, registered=not config.lean)
         m.submodules.drain = drain = DrainController(
             rows=config.rows, slots=config.slots, interval=config.lane_interval)
         m.submodules.bank = bank = CoefficientBank(
@@ -141,7 +142,7 @@ class ConvPipeline(wiring.Component):
         m.submodules.row_feeder = rows = RowFeeder(rows=config.rows, channels=config.channels)
         m.submodules.weight_feeder = columns = WeightFeeder(
             columns=config.columns, lanes=config.lanes)
-        wiring.connect(m, wiring.flipped(self.activations), activations.i)
+        self._join(m, "word", wiring.flipped(self.activations), activations.i)
         wiring.connect(m, wiring.flipped(self.weights), weights.i)
 
         start, active, unsigned = Signal(), Signal(), Signal()
@@ -214,11 +215,11 @@ class ConvPipeline(wiring.Component):
         m.d.sync += [
             returned.eq(outputs.o.valid & outputs.o.ready),
             claimed.eq(drain.valid | take_sums),
-            room.eq(room + returned - claimed),
+            room.eq(counted(room, returned, claimed)),
             credit.eq(room >= margin),
         ]
         m.d.comb += [drain.credit.eq(credit), outputs.i.valid.eq(last.o_valid)]
-        wiring.connect(m, outputs.o, wiring.flipped(self.outputs))
+        self._join(m, "result", outputs.o, wiring.flipped(self.outputs))
         for index in range(config.lanes):
             code = getattr(m.submodules, f"lane{index}").q
             for stage in range(config.lanes - 1 - index):
@@ -227,21 +228,33 @@ class ConvPipeline(wiring.Component):
                 code = delayed
             m.d.comb += outputs.i.payload[index].eq(code)
 
+    def _join(self, m, name, source, target):
+        """Connect two streams by a register, since one end may be far away; but a lean engine's."""
+        if self.config.lean:
+            wiring.connect(m, source, target)
+            return
+        m.submodules[name] = register = StreamRegister(source.payload.shape())
+        wiring.connect(m, source, register.i)
+        wiring.connect(m, register.o, target)
+
     def _take_sums(self, m, token, drain, bank, credit):
         """Let sums from elsewhere into ``token``; return when, and each lane's sum of its token."""
         if not self.config.sum_units:
             return C(0, 1), [0] * self.config.lanes
         free = Signal(init=1)
-        takes = []
-        for port in self.sums:
+        takes, ports = [], []
+        for index, sums in enumerate(self.sums):
+            m.submodules[f"sums{index}"] = register = StreamRegister(sums.payload.shape())
+            wiring.connect(m, wiring.flipped(sums), register.i)
+            ports.append(port := register.o)
             m.d.comb += port.ready.eq(credit & free & (~port.p.renew | bank.set_ready))
             takes.append(port.valid & port.ready)
         take, renew = Signal(), Signal()
-        slot = Mux(takes[0], self.sums[0].p.slot, self.sums[-1].p.slot)
+        slot = Mux(takes[0], ports[0].p.slot, ports[-1].p.slot)
         m.d.comb += [
             take.eq(Cat(takes).any()),
             renew.eq(Cat(each & port.p.renew for each, port
-                         in zip(takes, self.sums, strict=True)).any()),
+                         in zip(takes, ports, strict=True)).any()),
             drain.swap.eq(renew),
         ]
         if self.config.lane_interval > 1:
@@ -259,7 +272,7 @@ class ConvPipeline(wiring.Component):
         sums = []
         for index in range(self.config.lanes):
             values = []
-            for number, port in enumerate(self.sums):
+            for number, port in enumerate(ports):
                 values.append(Signal.like(port.p.sums[index], name=f"sum{index}_of{number}",
                                           reset_less=True))
                 m.d.sync += values[-1].eq(port.p.sums[index])

@@ -109,7 +109,7 @@ class PacketReceiver(wiring.Component):
         chosen = Signal(len(self.widths))       # Memory, by its destination.
         is_frame, is_start, illegal, header_last = Signal(), Signal(), Signal(), Signal()
         to_activations = Signal()
-        address = Signal(ADDRESS_WIDTH)
+        address = Signal(ADDRESS_WIDTH, reset_less=True)
         with m.If(state.header):
             code = beat.p.data[:4]
             m.d.sync += [
@@ -200,15 +200,16 @@ class PacketReceiver(wiring.Component):
         """
         # Words left after this one, less one, so that the sign tells the last; no memory has so
         # many words that they would not have gone beyond it before this is wrong.
-        left, huge = Signal(signed(ADDRESS_WIDTH + 2)), Signal()
+        left = Signal(signed(ADDRESS_WIDTH + 2), reset_less=True)
         # Of what is announced, a lean engine keeps so many bits, and whether there are more.
         kept = ADDRESS_WIDTH + 1 if self.instruction.lean else len(self.frames)
         beyond = Signal() if self.instruction.lean else C(0, 1)
         frames = self.frames[:kept]
-        more = Signal(kept + 1)       # Than the frame has.
-        some, different = Signal(2), Signal(2)
-        adjusting, none, fewer = Signal(), Signal(), Signal()
-        last, short, long = Signal(), Signal(), Signal()
+        more = Signal(kept + 1, reset_less=True)    # Than the frame has.
+        some, different = (Signal(2, name=name, reset_less=True) for name in ("some", "different"))
+        adjusting, none, fewer, huge, last, short, long = (
+            Signal(name=name, reset_less=True)
+            for name in ("adjusting", "none", "fewer", "huge", "last", "short", "long"))
         with m.If(state.length):
             m.d.sync += [frames.eq(beat.p.data), last.eq(beat.p.last)]
             if self.instruction.lean:
@@ -240,8 +241,9 @@ class PacketReceiver(wiring.Component):
         # The buffer holds a word to be written: an activation word, or another, or part of one.
         holding, direct, ends = Signal(), Signal(), Signal()
         alone = Cat(chosen[index] for index in sorted(self.by_beats)).any()
-        place = Signal(max(sizes), init=1)      # Of the beat in its word, and those left after it,
-        beats = Signal(range(-1, max(2, max(sizes))))       # less one.
+        # Of the beat in its word, and those left after it, less one.
+        place = Signal(max(sizes), init=1, reset_less=True)
+        beats = Signal(range(-1, max(2, max(sizes))), reset_less=True)
         beats_left = Signal.like(beats)
         stalled = holding & ~self.write_ready
         written = ~holding | self.write_ready

@@ -135,7 +135,8 @@ class ActivationReader(wiring.Component):
         begin, restart = Signal(), Signal()     # A layer begins; it does so in this cycle.
         # Nor is a layer taken meanwhile, since what is on its way still looks at the one before.
         m.d.comb += self.taken.eq(self.layers.valid & free & advance)
-        layer = self._keep(m, free, advance)
+        busy_next = Signal()
+        layer = self._keep(m, free, busy_next, advance)
 
         # Whether a request begins; and whether it is that of the last row, or of the first step.
         go, go_last, go_first = (Signal(name=name) for name in ("go", "go_last", "go_first"))
@@ -145,9 +146,8 @@ class ActivationReader(wiring.Component):
         last_step, end_layer = self._count(m, layer, free, restart, end_row, go_first & advance,
                                            last_row, pixels, taps, check)
         m.d.comb += [restart.eq(begin & advance), self.begun.eq(step), self.wrong.eq(check.wrong)]
-        busy_next, go_next, last_row_next, first_step_next = (
-            Signal(name=name) for name in ("busy_next", "go_next", "last_row_next",
-                                           "first_step_next"))
+        go_next, last_row_next, first_step_next = (
+            Signal(name=name) for name in ("go_next", "last_row_next", "first_step_next"))
         m.d.comb += [
             busy_next.eq(Mux(busy, ~end_layer, self.taken if self.instruction.lean
                              else self.layers.valid & advance)),
@@ -169,12 +169,16 @@ class ActivationReader(wiring.Component):
         m.d.comb += self.idle.eq(~busy & ~waiting & ~self.requests.valid)
         return m
 
-    def _keep(self, m, free, advance):
+    def _keep(self, m, free, busy_next, advance):
         """Return the layer that was taken: a copy, or what is still offered."""
         if not self.instruction.lean:
             layer = Signal(self.instruction, reset_less=True)
             m.d.comb += self.layers.ready.eq(free & advance)
-            with m.If(self.layers.ready):
+            # Its many registers follow `free` by one that nothing else hangs on. That is not reset
+            # with it, so that it stays one of its own; there is no layer in the cycle after.
+            copying = Signal(init=1, reset_less=True)
+            m.d.sync += copying.eq(~busy_next)
+            with m.If(copying & advance):
                 m.d.sync += layer.eq(self.layers.payload)
             return layer
         with m.If(self.taken):

@@ -54,37 +54,30 @@ class WordSender(wiring.Component):
             return m
         m.submodules.out = out = StreamRegister(Beat())
         wiring.connect(m, out.o, wiring.flipped(self.o))
+        m.submodules.word = word = StreamRegister(self.words.payload.shape())
+        wiring.connect(m, wiring.flipped(self.words), word.i)
         busy = Signal()
         # Words after this one, less one: the sign tells the last.
         words_left = Signal(signed(len(self.layers.p.pixels) + 1))
-        beat = Signal(range(beats + 1))     # Beats that the buffer still holds.
-        some, more = Signal(), Signal()     # Any, and more than one; the latter goes far,
-        single = Signal(init=1)             # and its opposite does not.
-        buffer = Signal(32 * beats, reset_less=True)
-        last = Signal()
-        free = ~some | (out.i.ready & single)
+        beat, last_beat = Signal(range(max(2, beats))), Signal(init=beats == 1)
+        live, done = word.o.p.live, Signal()
         m.d.comb += [
             self.layers.ready.eq(~busy),
-            self.idle.eq(~busy & ~some & ~out.o.valid),
-            out.i.valid.eq(some), out.i.p.data.eq(buffer[:32]), out.i.p.last.eq(last & single),
+            self.idle.eq(~busy & ~out.o.valid),
             # The first word of a SEND may be here before its instruction.
-            self.words.ready.eq(~self.words.p.live | (busy & free)),
+            out.i.valid.eq(word.o.valid & live & busy),
+            out.i.p.data.eq(Value.cast(word.o.p.codes).word_select(beat, 32)),
+            out.i.p.last.eq(last_beat & (words_left < 0)),
+            word.o.ready.eq(~live | (busy & last_beat & out.i.ready)),
+            done.eq(out.i.valid & out.i.ready & last_beat),
         ]
-        taken = busy & self.words.valid & self.words.p.live
-        codes = Value.cast(self.words.p.codes)
-        with m.If(~some | out.i.ready):
-            with m.If(more):
-                # What comes in at the top will not be looked at.
-                m.d.sync += [buffer.eq(Cat(buffer[32:], codes)), beat.eq(beat - 1),
-                             more.eq(beat > 2), single.eq(beat <= 2)]
-            with m.Else():
-                # Whatever is there, but it only counts if it is a word to be sent.
-                m.d.sync += [buffer.eq(codes), beat.eq(beats),
-                             last.eq(words_left < 0), some.eq(taken),
-                             more.eq(taken & (beats > 1)), single.eq(~taken | (beats == 1))]
+        if beats > 1:
+            with m.If(out.i.valid & out.i.ready):
+                m.d.sync += [beat.eq(Mux(last_beat, 0, beat + 1)),
+                             last_beat.eq(beat == beats - 2)]
         with m.If(~busy):
             m.d.sync += [busy.eq(self.layers.valid), words_left.eq(self.layers.p.pixels - 1)]
-        with m.Elif(free & self.words.valid & self.words.p.live):
+        with m.Elif(done):
             m.d.sync += [words_left.eq(words_left - 1), busy.eq(words_left >= 0)]
         return m
 

@@ -5,6 +5,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
+from .fifo import StreamRegister, counted
 from .isa import Instruction
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, SumGroup
 from .memories import FetchedWord
@@ -47,8 +48,8 @@ class VectorUnit(wiring.Component):
       was taken. If there is one tap, groups leave as fast as they are made. Else the groups of a
       tile leave in the cycles in which no word of a second or later tap is at work, that is,
       while the first tap of the next tile comes: the memory of the sums is read once a cycle.
-    - So, if words and groups never wait, and ``t`` is the cycle in which the last live word is
-      taken, the last group of a layer is offered in cycle ``t + parts + 6`` if there is one tap,
+    - So, if words and groups never wait, and ``t`` is the cycle in which the last live word begins
+      to go on, the last group of a layer is offered in cycle ``t + parts + 6`` if there is one tap,
       else in cycle ``t + parts + 3 + max(3, n)``. Here ``n`` is the number of groups that have
       not left: ``live * parts`` of the last tile, and if ``dead`` of its rows are not live, and
       there is a tile before it, ``max(0, dead * (parts + 1 - taps))`` of that.
@@ -83,7 +84,7 @@ class VectorUnit(wiring.Component):
         The tables of the layer that was taken last, if it has any, are there.
     """
 
-    LATENCY = 2 + VectorLane.LATENCY
+    LATENCY = 3 + VectorLane.LATENCY
     #: Sums that have room beside those of a tile. At full rate less are finished or on their way.
     SPARE = 8
 
@@ -102,7 +103,7 @@ class VectorUnit(wiring.Component):
         self.lanes = lanes
         self.slots = slots
         self.parts = parts
-        self.depth = rows * parts + self.SPARE
+        self.depth = max(rows * parts + self.SPARE, 11)
         super().__init__({
             "layers": In(stream.Signature(Instruction())),
             "words": In(stream.Signature(FetchedWord(channels=channels))),
@@ -127,55 +128,53 @@ class VectorUnit(wiring.Component):
         with m.Elif(done):
             m.d.sync += busy.eq(0)
 
-        # Sums begun, and not yet taken at the output, but for those of the cycle before; in that
-        # cycle and in this one another two may have begun.
+        # Sums begun, and not yet taken at the output, but for those of the cycle before; until a
+        # group goes for which there was room, another three may have begun.
         occupied = Signal(range(self.depth + 1))
         begun, left, room = Signal(), Signal(), Signal()
         m.d.sync += [
             begun.eq(walker.group & walker.first), left.eq(self.sums.valid & self.sums.ready),
-            occupied.eq(occupied + begun - left), room.eq(occupied <= self.depth - 3),
+            occupied.eq(counted(occupied, begun, left)), room.eq(occupied <= self.depth - 4),
         ]
         m.d.sync += free.eq(~accepted & ~busy & (occupied == 0))
 
         # A word waits in a register of its own, from which its groups go one by one. The first
-        # tap's go only if there is room for their sums.
-        waiting, live, go = Signal(), Signal(), Signal()
-        codes = Signal(self.words.p.codes.shape(), reset_less=True)
+        # tap's go only if there is room for their sums. Whether they may is known a cycle before.
+        m.submodules.word = word = StreamRegister(self.words.payload.shape())
+        wiring.connect(m, wiring.flipped(self.words), word.i)
+        able, go, live = Signal(), Signal(), word.o.p.live
         part = Signal(range(max(2, self.parts)))
+        group = Value.cast(word.o.p.codes).word_select(part, self.lanes * OPERAND_WIDTH)
         m.d.comb += [
-            go.eq(waiting & running & (room | ~walker.first)),
+            go.eq(word.o.valid & able),
             walker.group.eq(go & live),
             walker.word.eq(go & ((part == self.parts - 1) | ~live)),
-            self.words.ready.eq(~waiting | walker.word),
+            word.o.ready.eq(walker.word),
         ]
-        with m.If(self.words.ready):
-            m.d.sync += [waiting.eq(self.words.valid), live.eq(self.words.p.live),
-                         codes.eq(self.words.p.codes)]
-            if self.parts > 1:
-                m.d.sync += part.eq(0)
-        if self.parts > 1:
-            with m.Elif(go):
-                m.d.sync += [part.eq(part + 1),
-                             codes.eq(Value.cast(codes) >> (self.lanes * OPERAND_WIDTH))]
+        with m.If(go):
+            m.d.sync += part.eq(Mux(walker.word, 0, part + 1))
 
-        lanes = self._lanes(m, layer, walker, codes)
+        lanes = self._lanes(m, layer, walker, group)
         filled = self._tables(m, lanes)
-        with m.If((walker.restart & ~layer.table) | filled):
-            m.d.sync += running.eq(1)
-        with m.Elif(walker.done):
-            m.d.sync += running.eq(0)
+        running_next = Signal()
+        m.d.comb += running_next.eq((walker.restart & ~layer.table) | filled
+                                    | (running & ~walker.done))
+        m.d.sync += [running.eq(running_next),
+                     able.eq(running_next & (room | ~walker.first_next))]
         return m
 
-    def _lanes(self, m, layer, walker, codes):
-        """Sums, and their way out; return the lanes."""
+    def _lanes(self, m, layer, walker, group):
+        """Sums of each ``group`` of codes, and their way out; return the lanes."""
         tags = data.StructLayout({"valid": 1, "first": 1, "last": 1, "slot": walker.slot.shape()})
-        stage1, stage2, stage3, stage4 = (
-            Signal(tags, name=f"stage{number}") for number in (1, 2, 3, 4))
-        clear2 = Signal()
+        stage0, stage1, stage2, stage3, stage4 = (
+            Signal(tags, name=f"stage{number}") for number in range(5))
+        clear2, odd = Signal(), Signal()
+        codes = Signal(group.shape(), reset_less=True)
         m.d.sync += [
-            stage1.valid.eq(walker.group), stage1.first.eq(walker.first),
-            stage1.last.eq(walker.last), stage1.slot.eq(walker.slot),
-            stage2.eq(stage1), clear2.eq(stage1.first | layer.maximum),
+            codes.eq(group), odd.eq(walker.odd),
+            stage0.valid.eq(walker.group), stage0.first.eq(walker.first),
+            stage0.last.eq(walker.last), stage0.slot.eq(walker.slot),
+            stage1.eq(stage0), stage2.eq(stage1), clear2.eq(stage1.first | layer.maximum),
             stage3.eq(stage2), stage4.eq(stage3),
         ]
 
@@ -196,7 +195,7 @@ class VectorUnit(wiring.Component):
             m.d.comb += following.eq(Mux(head == self.depth - 1, 0, head + 1))
         m.d.sync += [
             head.eq(following), next2.eq(next1), slot2.eq(Mux(next1, stage1.slot, following)),
-            finished.eq(finished + finishing - give),
+            finished.eq(counted(finished, finishing, give)),
             there.eq(finishing | Mux(give, finished > 1, finished > 0)),
             self.sums.valid.eq(give | (self.sums.valid & ~self.sums.ready)),
         ]
@@ -210,8 +209,9 @@ class VectorUnit(wiring.Component):
             lanes.append(lane)
             m.d.comb += [
                 lane.table.eq(layer.table), lane.maximum.eq(layer.maximum),
-                lane.unsigned.eq(layer.unsigned), lane.code.eq(codes[index]),
-                lane.odd.eq(walker.odd), lane.slot2.eq(slot2),
+                lane.unsigned.eq(layer.unsigned),
+                lane.code.eq(codes.word_select(index, OPERAND_WIDTH)),
+                lane.odd.eq(odd), lane.slot2.eq(slot2),
                 lane.clear2.eq(clear2), lane.give.eq(give),
                 lane.slot3.eq(stage3.slot), lane.valid3.eq(stage3.valid),
                 lane.first3.eq(stage3.first), lane.slot4.eq(stage4.slot),
@@ -243,10 +243,11 @@ class VectorUnit(wiring.Component):
         """
         filling, odd, filled = Signal(), Signal(), Signal()
         index = Signal(range(TABLE_ENTRIES))
+        last = Signal()         # Known in time for the odd half.
         write = Signal()
         m.d.comb += [
             write.eq(filling & self.tables.valid), self.tables.ready.eq(filling & odd),
-            filled.eq(write & odd & (index == TABLE_ENTRIES - 1)),
+            filled.eq(write & odd & last),
             self.loaded.eq(~filling),
         ]
         # To all lanes from registers.
@@ -265,5 +266,5 @@ class VectorUnit(wiring.Component):
         with m.If(write):
             m.d.sync += [odd.eq(~odd), index.eq(index + odd)]
         written = Signal()
-        m.d.sync += written.eq(filled)
+        m.d.sync += [written.eq(filled), last.eq(index == TABLE_ENTRIES - 1)]
         return written

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 from .isa import Instruction
+from .walkers import countdown_ahead
 
 __all__ = ["VectorWalker"]
 
@@ -37,6 +38,8 @@ class VectorWalker(wiring.Component):
         Slot of the next group.
     first, last, odd : ``Out(1)``
         The word belongs to the first tap, to the last one, to one of odd number.
+    first_next : ``Out(1)``
+        What ``first`` will be in the next cycle.
     renew : ``Out(1)``
         No group of this block has been done.
     done : ``Out(1)``
@@ -55,6 +58,7 @@ class VectorWalker(wiring.Component):
             "word": In(1),
             "slot": Out(range(slots)),
             "first": Out(1),
+            "first_next": Out(1),
             "last": Out(1),
             "odd": Out(1),
             "renew": Out(1),
@@ -65,10 +69,13 @@ class VectorWalker(wiring.Component):
         m = Module()
         layer = self.layer
         tap, tile, block = Signal(), Signal(), Signal()     # What ends with this word.
-        last_row = self._last(m, "rows", Const(self.rows - 1, range(max(2, self.rows))), self.word)
-        last_tap = self._last(m, "taps", layer.last_step, tap)
-        last_tile = self._last(m, "tiles", layer.tiles, tile)
-        last_block = self._last(m, "blocks", layer.blocks, block)
+        rows = Const(self.rows - 1, range(max(2, self.rows)))
+        last_row, last_tap, last_tile, last_block = (
+            countdown_ahead(m, name, start, restart=self.restart, step=step, late=late)
+            for name, start, step, late in (
+                ("rows", rows, self.word, False), ("taps", layer.last_step, tap, self.rows > 1),
+                ("tiles", layer.tiles, tile, self.rows > 1),
+                ("blocks", layer.blocks, block, self.rows > 1)))
         m.d.comb += [
             tap.eq(self.word & last_row),
             tile.eq(tap & last_tap),
@@ -76,9 +83,10 @@ class VectorWalker(wiring.Component):
             self.done.eq(block & last_block),
             self.last.eq(last_tap),
         ]
+        m.d.comb += self.first_next.eq(self.restart | Mux(tap, last_tap, self.first))
+        m.d.sync += self.first.eq(self.first_next)
         with m.If(self.restart | tap):
-            m.d.sync += [self.first.eq(self.restart | last_tap),
-                         self.odd.eq(~self.restart & ~last_tap & ~self.odd)]
+            m.d.sync += self.odd.eq(~self.restart & ~last_tap & ~self.odd)
         m.d.sync += self.renew.eq(self.restart | block | (self.renew & ~self.group))
 
         start = Signal.like(self.slot)      # First slot of the tile.
@@ -90,14 +98,3 @@ class VectorWalker(wiring.Component):
         with m.If(tile):
             m.d.sync += start.eq(following)
         return m
-
-    def _last(self, m, name, start, step):
-        """Return whether a countdown from ``start``, a number less one, is at its end, from where
-        it begins anew."""
-        left = Signal.like(start, name=name + "_left")
-        last = Signal(name=name + "_last")
-        new = self.restart | last
-        with m.If(self.restart | step):
-            m.d.sync += [left.eq(Mux(new, start, left - 1)),
-                         last.eq(Mux(new, start == 0, left == 1))]
-        return last

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .fabric import counted_down
 from .isa import Instruction
 
-__all__ = ["Pixel", "PixelWalker", "TapWalker", "countdown"]
+__all__ = ["Pixel", "PixelWalker", "TapWalker", "countdown", "countdown_ahead"]
 
 
 def countdown(m, name, start, *, clear, step, lean=False):
@@ -46,6 +46,36 @@ def countdown(m, name, start, *, clear, step, lean=False):
         m.d.sync += left.eq(-1)
     with m.Elif(step):
         m.d.sync += left.eq(Mux(last, start, left) - 1)
+    return last
+
+
+def countdown_ahead(m, name, start, *, restart, step, late):
+    """Return whether a count of steps is at its last one: a register, for which little has to be
+    known as it is set, since what it becomes after the next step has been found out before.
+
+    Parameters
+    ----------
+    m, name, start
+        As of :func:`countdown`.
+    restart : Value, 1 bit
+        Begin the count.
+    step : Value, 1 bit
+        Count, from the last step to the first.
+    late : bool
+        What is behind the register moves a cycle later, in which there is no step.
+    """
+    left = Signal.like(start, name=f"{name}_left", reset_less=True)
+    last, last_after = (Signal(name=f"{name}_{what}") for what in ("last", "last_after"))
+    move, again = restart | step, restart | last
+    with m.If(move):
+        m.d.sync += last.eq(Mux(again, start == 0, last_after))
+    if late:
+        moved, anew = (Signal(name=f"{name}_{what}") for what in ("moved", "anew"))
+        m.d.sync += [moved.eq(move), anew.eq(again)]
+        move, again = moved, anew
+    with m.If(move):
+        m.d.sync += [left.eq(Mux(again, start, left - 1)),
+                     last_after.eq(Mux(again, start == 1, left == 2))]
     return last
 
 

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_lanes, check_range
-from .fifo import StreamBuffer
+from .fifo import StreamBuffer, StreamRegister, counted
 from .isa import Instruction
 from .layouts import OPERAND_WIDTH, SumGroup
 from .memories import FetchedWord
@@ -38,17 +38,17 @@ class WindowUnit(wiring.Component):
     - A live word that is taken waits in a register and *goes on* in the next cycle, or later; the
       next word can be taken in the cycle in which it does. One that is not live is gone at once.
     - A word of a layer goes on 2 cycles after the layer was accepted at the earliest, one a cycle.
-    - The first word of a block goes on when all words of the block's weights have been taken. Those
-      of the next block are taken from 3 cycles after that on, one a cycle. So blocks of at least
-      ``ceil(9 / columns) * channels + 3`` words follow each other at one word a cycle.
-    - A word goes on in cycle c if there is room for 3 pixels: :attr:`DEPTH`, less those whose words
-      went on up to cycle c - 3, plus those whose last group was taken up to cycle c - 2. If groups
+    - The first word of a block goes on a cycle after all words of the block's weights have been
+      taken. Those of the next block are taken from 4 cycles after that on, one a cycle. So blocks
+      of at least ``ceil(9 / columns) * channels + 5`` words follow each other at one word a cycle.
+    - A word goes on in cycle c if there is room for 4 pixels: :attr:`DEPTH`, less those whose words
+      went on up to cycle c - 4, plus those whose last group was taken up to cycle c - 2. If groups
       are taken when they are offered, and a pixel has only one, that is always so.
     - The first group of a pixel is offered ``LATENCY - 1`` cycles after its word went on, so
       :attr:`LATENCY` after it was taken if it did not have to wait; or in the cycle after the last
       group of the pixel before was taken, if that is later. The others follow one a cycle.
-    - A layer is accepted from the second cycle on after both the last group of the layer before
-      was taken and its last word went on.
+    - A layer is accepted from the second cycle on after the last group of the layer before was
+      taken, and the third one after its last word went on.
 
     After ``wrong`` whatever comes is taken for nothing.
 
@@ -83,7 +83,7 @@ class WindowUnit(wiring.Component):
     """
 
     #: Cycles from a word being taken to the first group of the pixel that it completes.
-    LATENCY = 1 + WindowLines.LATENCY + WindowSum.LATENCY + 2
+    LATENCY = 2 + WindowLines.LATENCY + WindowSum.LATENCY + 2
     #: Pixels that the buffer behind the sums holds; what a LUT RAM of 16 words and a register can.
     DEPTH = 16
 
@@ -145,26 +145,23 @@ class WindowUnit(wiring.Component):
         # A word waits in a register of its own, so that nothing hangs on where it comes from.
         # It goes on only if there is room for what it may give; and a block's first word only with
         # the weights. Whether that is so is known from the cycle before.
-        waiting, able, held = Signal(), Signal(), Signal()
-        codes = Signal(self.words.p.codes.shape(), reset_less=True)
-        space = ~waiting | (able & ~held) | self.wrong
-        m.d.sync += [
-            able.eq(running_next & room_next),
-            held.eq(walker.first_next & ~kernel.loaded_next),
-        ]
+        m.submodules.word = word = StreamRegister(self.words.payload.shape())
+        wiring.connect(m, wiring.flipped(self.words), word.i)
+        able, codes = Signal(), word.o.p.codes
+        m.d.sync += able.eq(running_next & room_next & ~(walker.first_next & ~kernel.loaded))
         m.d.comb += [
-            self.words.ready.eq(space),
-            walker.advance.eq(waiting & able & ~held),
+            word.o.ready.eq(able | ~word.o.p.live | self.wrong),
+            walker.advance.eq(word.o.valid & word.o.p.live & able),
         ]
-        with m.If(space):
-            m.d.sync += [waiting.eq(self.words.valid & self.words.p.live),
-                         codes.eq(self.words.p.codes)]
+        # It does so from another register, as what the walker says of it.
+        passed = Signal(codes.shape(), reset_less=True)
         sign = Mux(layer.unsigned, 0, ZERO_CODE)
+        m.d.sync += [passed[channel].eq(code ^ sign) for channel, code in enumerate(codes)]
         m.d.comb += [
-            lines.valid.eq(walker.advance),
+            lines.valid.eq(walker.passed),
             lines.column.eq(walker.column),
             lines.clear.eq(walker.first),
-            *(lines.codes[channel].eq(code ^ sign) for channel, code in enumerate(codes)),
+            lines.codes.eq(passed),
         ]
         return m
 
@@ -188,7 +185,7 @@ class WindowUnit(wiring.Component):
             ]
         gives = Signal(WindowLines.LATENCY + WindowSum.LATENCY)
         renew = Signal.like(gives)
-        given = walker.advance & walker.gives
+        given = walker.passed & walker.gives
         m.d.sync += [gives.eq(Cat(given, gives[:-1])), renew.eq(Cat(walker.renew, renew[:-1]))]
         m.d.comb += [buffer.i.valid.eq(gives[-1]), buffer.i.p.renew.eq(renew[-1])]
 
@@ -208,7 +205,7 @@ class WindowUnit(wiring.Component):
         if self.groups > 1:
             with m.If(self.sums.valid & self.sums.ready):
                 m.d.sync += slot.eq(Mux(last, 0, slot + 1))
-        # A pixel is counted one cycle late, and the count is looked at one cycle late.
+        # A pixel is counted two cycles late, and the count is looked at one cycle late.
         left = Signal(range(self.DEPTH + 1), init=self.DEPTH)
-        m.d.sync += left.eq(left + (buffer.o.valid & buffer.o.ready) - gives[0])
-        return left > 2, (left == self.DEPTH) & ~gives[0]
+        m.d.sync += left.eq(counted(left, buffer.o.valid & buffer.o.ready, gives[0]))
+        return left > 3, (left == self.DEPTH) & ~gives[0] & ~walker.passed

@@ -21,15 +21,20 @@ class WindowWalker(wiring.Component):
         Go to the first word.
     advance : ``In(1)``
         Go to the next one.
-    column : ``Out(range(width))``
-    first, last : ``Out(1)``
-        The word is the first of a block; the last of the layer.
+    last : ``Out(1)``
+        The word is the last of the layer.
     first_next : ``Out(1)``
-        What ``first`` will be in the next cycle.
+        Whether in the next cycle the word will be the first of a block.
+    passed : ``Out(1)``
+        In the cycle before, ``advance`` passed a word. It is this one that the following tell of.
+    column : ``Out(range(width))``
+        Its column. If none was passed, that of the next one.
+    first : ``Out(1)``
+        It was the first of a block.
     gives : ``Out(1)``
-        With the word a window of an output pixel is complete.
+        With it a window of an output pixel is complete.
     renew : ``Out(1)``
-        No word of this block has done so before.
+        No word of its block has done so before.
     wrong : ``Out(1)``
         The layer is longer or smaller than it may be, has a stride of zero, or gives fewer or
         more pixels than it says, and the surplus ones are not given. Stays high until a reset.
@@ -42,10 +47,11 @@ class WindowWalker(wiring.Component):
             "layer": In(Instruction()),
             "restart": In(1),
             "advance": In(1),
+            "last": Out(1),
+            "first_next": Out(1),
+            "passed": Out(1),
             "column": Out(range(width)),
             "first": Out(1),
-            "first_next": Out(1),
-            "last": Out(1),
             "gives": Out(1),
             "renew": Out(1),
             "wrong": Out(1),
@@ -57,47 +63,58 @@ class WindowWalker(wiring.Component):
         # What ends with this word. Lines have three words at least, so that it can be said a word
         # ahead, from what their last but one shows: nothing waits for a chain of counters.
         ends = [Signal(name=f"ends_{what}") for what in ("line", "frame", "block", "layer")]
-        line, frame, block, _ = (self.advance & each for each in ends)
-        new_line, new_frame, new_block = (self.restart | each for each in (line, frame, block))
+        first = Signal()
+        new_line, new_block = (self.restart | (self.advance & ends[level]) for level in (0, 2))
         columns_left, _ = self._countdown(m, "columns", layer.out_width, new_line, self.advance)
         last = columns_left == 1
         with m.If(self.advance):
             m.d.sync += ends[0].eq(last)
+        m.d.comb += [self.last.eq(ends[-1]),
+                     self.first_next.eq(new_block | (first & ~self.advance))]
+        m.d.sync += first.eq(self.first_next)
+
+        # All else follows a cycle later, in time for the last but one word of a line.
+        restart, passed = Signal(), self.passed
+        line, frame, block = (Signal(name=f"passed_{what}") for what in ("line", "frame", "block"))
+        m.d.sync += [restart.eq(self.restart), passed.eq(self.advance), self.first.eq(first)]
+        m.d.sync += [each.eq(self.advance & end)
+                     for each, end in zip((line, frame, block), ends, strict=False)]
+        new_line, new_frame, new_block = (restart | each for each in (line, frame, block))
         for name, start, reload, step, end in (
                 ("rows", layer.out_height, new_frame, line, ends[1]),
                 ("frames", layer.frames, new_block, frame, ends[2]),
-                ("blocks", layer.blocks, self.restart, block, ends[3])):
+                ("blocks", layer.blocks, restart, block, ends[3])):
             last &= self._countdown(m, name, start, reload, step)[1]
             with m.If(self.advance):
                 m.d.sync += end.eq(last)
-        m.d.comb += self.last.eq(ends[-1])
-        m.d.sync += [
-            self.column.eq(Mux(new_line, 0, self.column + self.advance)),
-            self.first.eq(self.first_next),
-        ]
-        m.d.comb += self.first_next.eq(new_block | (self.first & ~self.advance))
+        m.d.sync += self.column.eq(Mux(new_line, 0, self.column + passed))
+        self._pixels(m, restart, new_line, new_frame, new_block, line, block)
+        return m
 
+    def _pixels(self, m, restart, new_line, new_frame, new_block, line, block):
+        """Tell which words give pixels, and what is wrong."""
+        layer, passed = self.layer, self.passed
         # Pixels that are due by the strides, of which there should be as many as are announced.
         due, given, complete = Signal(), Signal(), Signal()
         _, last_pixel = self._countdown(m, "pixels", layer.out_pixels, new_block, given)
         m.d.comb += [
-            due.eq(self._due(m, "column", layer.window_stride_x, new_line, self.advance)
+            due.eq(self._due(m, "column", layer.window_stride_x, new_line, passed)
                    & self._due(m, "row", layer.window_stride_y, new_frame, line)),
             self.gives.eq(due & ~complete),
-            given.eq(self.advance & self.gives),
+            given.eq(passed & self.gives),
         ]
         m.d.sync += [
             complete.eq(~new_block & (complete | (given & last_pixel))),
             self.renew.eq(new_block | (self.renew & ~given)),
         ]
-        surplus = self.advance & due & complete
+        surplus = passed & due & complete
         missing = block & ~complete & ~(due & last_pixel)
-        unfit = self.restart & (
+        unfit = Signal(reset_less=True)
+        m.d.sync += unfit.eq(
             (layer.out_width >= self.width) | (layer.out_width < 2) | (layer.out_height < 2)
             | (layer.window_stride_x == 0) | (layer.window_stride_y == 0))
-        with m.If(surplus | missing | unfit):
+        with m.If(surplus | missing | (restart & unfit)):
             m.d.sync += self.wrong.eq(1)
-        return m
 
     def _countdown(self, m, name, start, reload, step):
         """Count down from ``start``; return the count, and whether it is zero."""

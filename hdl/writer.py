@@ -88,7 +88,7 @@ class ResultWriter(wiring.Component):
 
         # Between two layers: how much there is of each.
         on_array = Signal()
-        count = Signal.like(layer.pixels)
+        count = Signal.like(layer.pixels, reset_less=True)
         m.d.sync += [counting.eq(idle & self.layers.valid), beginning.eq(counting)]
         if self.instruction.lean:
             m.d.comb += [on_array.eq(1), count.eq(layer.pixels)]
@@ -117,9 +117,10 @@ class ResultWriter(wiring.Component):
             m.d.sync += idle.eq(1)
 
         # Stage 2: where it goes. The write leaves from registers, so that it may travel far.
-        group = Signal(len(layer.out_groups) + 1)
-        block_group, next_group = Signal.like(group), Signal.like(group)    # Of this block.
-        pixel_address = Signal.like(layer.out_base)
+        group = Signal(len(layer.out_groups) + 1, reset_less=True)
+        block_group, next_group = (Signal.like(group, name=name) for name in (
+            "block_group", "next_group"))       # Of this block.
+        pixel_address = Signal.like(layer.out_base, reset_less=True)
         with m.If(~active):
             m.d.sync += [group.eq(0), block_group.eq(0), next_group.eq(slots),
                          pixel_address.eq(layer.out_base)]
@@ -150,10 +151,14 @@ class ResultWriter(wiring.Component):
         last, and need not be found out. Before the layer they take their first values.
         """
         most = max(self.slots, self.channels // self.lanes)
-        slots_left, row = Signal(range(-1, max(2, most))), Signal(range(max(2, self.rows)))
-        pixels, blocks_left = Signal(signed(len(count) + 1)), Signal(signed(len(blocks) + 1))
-        pixels_left = Signal.like(pixels)
-        last_row, live = Signal(), Signal()
+        def register(name, shape=1):
+            return Signal(shape, name=name, reset_less=True)
+
+        slots_left = register("slots_left", range(-1, max(2, most)))
+        row, last_row = register("row", range(max(2, self.rows))), register("last_row")
+        pixels, pixels_left = (register(name, signed(len(count) + 1))
+                               for name in ("pixels", "pixels_left"))
+        blocks_left, live = register("blocks_left", signed(len(blocks) + 1)), register("live")
         first_row_last = ~on_array | (self.rows == 1)
         end = Signal(data.StructLayout({"row": 1, "block": 1, "layer": 1, "live": 1}))
         wraps = last_row & (pixels_left < 0)

@@ -124,6 +124,8 @@ def _writes(extents, config, reduction):
     a cycle, but for those that fit the time for which the lanes hold a tile up anyway, and those
     of the last tile but one that come after the last request.
     """
+    registers = not config.lean     # Of words, and of results.
+
     def written(number):
         """Times, from the capture of a tile on, at which its results are written."""
         block, tile = divmod(number, extents.tiles)
@@ -132,7 +134,7 @@ def _writes(extents, config, reduction):
         return [first + (row * config.slots + slot) * config.lane_interval
                 for row in range(rows) for slot in range(slots)]
 
-    first = (array_latency(multiplier_class(config.multiplier)) + 6 + config.lanes - 1
+    first = (array_latency(multiplier_class(config.multiplier)) + 6 + registers + config.lanes - 1
              + lane_latency(config.lane_interval))
     spare = max(0, config.drain_cycles - reduction)
     tiles = extents.tiles * extents.blocks
@@ -140,7 +142,8 @@ def _writes(extents, config, reduction):
     if not lost:
         return 0
     # The last request leaves so long before the last tile can be captured.
-    request = reduction - ActivationMemory.latency(config.family) - 2 - config.channels
+    request = (reduction - ActivationMemory.latency(config.family) - registers - 2
+               - config.channels)
     times = written(tiles - 2)
     while times and times[-1] > request + len(times):
         times.pop()
@@ -171,7 +174,7 @@ def _vector(extents, config, macs):
         compute=macs / (config.rows * config.columns), channels=0, pixels=passed,
         memory=words - macs / (config.rows * config.columns), lanes=words * (parts - 1) + tail,
         coefficients=(extents.blocks - 1) * short,
-        fill=_reading_latency(config) - 1 + VectorUnit.LATENCY + _lanes_latency(config))
+        fill=_reading_latency(config) - 1 + VectorUnit.LATENCY + 1 + _lanes_latency(config))
 
 
 def _depthwise(extents, config, macs):
@@ -187,7 +190,7 @@ def _depthwise(extents, config, macs):
     return Cycles(
         compute=compute, channels=0, pixels=0, memory=free - compute, lanes=paced - free,
         coefficients=total - paced,
-        fill=_reading_latency(config) + WindowUnit.LATENCY + _lanes_latency(config))
+        fill=_reading_latency(config) + WindowUnit.LATENCY + 1 + _lanes_latency(config))
 
 
 def _set_cycles(config, channels):
@@ -200,9 +203,9 @@ def _array_latency(config):
     array = array_latency(multiplier_class(config.multiplier))
     # The last row's wait for its second cycle, where its results need only one, is not waited for.
     short = int(config.rows > 1 and config.slots * config.lane_interval == 1)
-    # Less one: the first word. The words of a step; that they are there; the decision. The array,
-    # the lanes, and through the output buffer.
-    return (_reading_latency(config) - 1 + config.rows + 2 + array
+    # Less one: the first word. The register in front of the buffer; the words of a step; that they
+    # are there; the decision. The array, the lanes, and through the output buffer.
+    return (_reading_latency(config) - 1 + (not config.lean) + config.rows + 2 + array
             + _lanes_latency(config) - short)
 
 
@@ -212,7 +215,9 @@ def _reading_latency(config):
 
 
 def _lanes_latency(config):
-    """Cycles from a sum entering the first lane to its result, which the last one makes, written;
-    the last result's lane need not be free again."""
+    """Cycles from a sum entering the first lane to its result, which the last one makes, written,
+    through a buffer and a register; the last result's lane need not be free again."""
     lane = lane_latency(config.lane_interval)
-    return config.lanes - 1 + lane + 4 + ResultWriter.LATENCY - (config.lane_interval - 1)
+    # A lean engine has not that register.
+    return (config.lanes - 1 + lane + 4 + (not config.lean) + ResultWriter.LATENCY
+            - (config.lane_interval - 1))

@@ -43,8 +43,9 @@ def window_cycles(raster, *, parts, sets, weights):
     the unit's latency.
 
     A word goes in one cycle after the one before, but waits while too many pixels are on their
-    way: of the :attr:`hdl.window.WindowUnit.DEPTH` places behind the sums, those taken up to three
-    cycles before less those left up to two cycles before. A pixel leaves in ``parts`` cycles.
+    way: of the :attr:`hdl.window.WindowUnit.DEPTH` places behind the sums, those taken up to four
+    cycles before less those left up to two cycles before. A pixel leaves in ``parts`` cycles, for
+    a register in front of the lanes, which has room for two groups.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def window_cycles(raster, *, parts, sets, weights):
     parts : int
         Groups of a pixel.
     sets : int
-        Cycles from one block's first group to that of the next, at least.
+        Cycles from one block's first group in the lanes to that of the next, at least.
     weights : int
         Words of a block's weights, which are taken one a cycle while the block before runs.
     """
@@ -61,7 +62,8 @@ def window_cycles(raster, *, parts, sets, weights):
     gives = raster.gives()
     port = enter = -1                       # Of the word before: when it came, when it went in.
     entered, left = deque(), deque()        # When pixels that may count went in, and left.
-    on_way = leave = first_group = first_word = 0
+    on_way = first_group = first_word = 0
+    leave = lane = lane_before = -1         # Of the groups before: when they left, when in a lane.
     for block in range(raster.blocks):
         first = True
         for index, gives_pixel in enumerate(gives):
@@ -69,27 +71,29 @@ def window_cycles(raster, *, parts, sets, weights):
             port = max(port + 1, enter) + passed
             enter = max(port + 1, enter + 1)
             if index == 0:
-                enter = max(enter, first_word + weights + 3) if block else enter
+                enter = max(enter, first_word + weights + 5) if block else enter
                 first_word = enter
             while True:
-                while entered and entered[0] <= enter - 3:
+                while entered and entered[0] <= enter - 4:
                     entered.popleft()
                     on_way += 1
                 while left and left[0] <= enter - 2:
                     left.popleft()
                     on_way -= 1
-                if on_way < WindowUnit.DEPTH - 2:
+                if on_way < WindowUnit.DEPTH - 3:
                     break
                 enter = left[0] + 2
             if gives_pixel:
-                group = max(enter + WindowUnit.LATENCY - 1, leave + 1)
-                if first:
-                    group = max(group, first_group + sets) if block else group
-                    first_group, first = group, False
-                leave = group + parts - 1
+                leave = max(leave, enter + WindowUnit.LATENCY - 2)
+                for _ in range(parts):
+                    leave = max(leave, lane_before) + 1
+                    lane_before, lane = lane, max(leave, lane) + 1
+                    if first:
+                        lane = max(lane, first_group + sets) if block else lane
+                        first_group, first = lane, False
                 entered.append(enter)
                 left.append(leave)
-    return leave - WindowUnit.LATENCY
+    return lane - WindowUnit.LATENCY - 1
 
 
 def _unhindered(raster, weights):
@@ -97,7 +101,7 @@ def _unhindered(raster, weights):
     rows, columns = ((size - 3) // stride for size, stride in
                      zip((raster.height, raster.width), raster.stride, strict=True))
     frame = raster.height * raster.width
-    block = max(raster.frames * frame + raster.dead, weights + 3)
+    block = max(raster.frames * frame + raster.dead, weights + 5)
     last = ((raster.frames - 1) * frame + (2 + rows * raster.stride[0]) * raster.width
             + 2 + columns * raster.stride[1])
     return (raster.blocks - 1) * block + last

@@ -35,8 +35,8 @@ PROOFS = (
     (Handshakes, ActivationReader, "advance = ~self.requests.valid |", "advance = 1 |"),
     (Handshakes, StreamedMemory, "wiring.connect(m, buffer.o, wiring.flipped(self.o))",
      "m.d.comb += [self.o.valid.eq(buffer.o.valid), buffer.o.ready.eq(1)]"),
-    (Handshakes, WeightReader, "storage.o.ready.eq(self.o.ready)", "storage.o.ready.eq(1)"),
-    (Handshakes, CoefficientReader, "storage.o.ready.eq(self.o.ready)", "storage.o.ready.eq(1)"),
+    (Handshakes, WeightReader, "out.o.ready.eq(self.o.ready)", "out.o.ready.eq(1)"),
+    (Handshakes, CoefficientReader, "out.o.ready.eq(self.o.ready)", "out.o.ready.eq(1)"),
     (Handshakes, TileWriter, "taken.eq(self.o.valid & self.o.ready)", "taken.eq(self.o.valid)"),
     (Handshakes, WordSender, "wiring.connect(m, out.o, wiring.flipped(self.o))",
      "m.d.comb += [self.o.valid.eq(out.o.valid), self.o.payload.eq(out.o.payload),"

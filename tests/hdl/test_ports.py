@@ -216,14 +216,14 @@ def test_sends_words_at_any_pace(seed, channels, layers, slow):
 
 @pytest.mark.parametrize("channels", [4, 7, 16])
 def test_a_beat_leaves_every_cycle(channels):
-    """From the second cycle on after the first word's; it is idle after the last one only."""
+    """From the second cycle on after its instruction; it is idle after the last one only."""
     words = [([index] * channels, True) for index in range(5)]
     beats, cycles, idle = transmit(channels, [5], words)
     assert beats == list(sent(channels, [5], words))
     assert cycles["layers"] == [0]
-    assert cycles["words"][0] == 1
-    assert cycles["o"] == list(range(3, 3 + len(beats)))
-    assert idle == [cycle == 0 or cycle >= 3 + len(beats) for cycle in range(len(idle))]
+    assert cycles["words"][0] == 0
+    assert cycles["o"] == list(range(2, 2 + len(beats)))
+    assert idle == [cycle == 0 or cycle >= 2 + len(beats) for cycle in range(len(idle))]
 
 
 @pytest.mark.parametrize(("channels", "error", "message"), [

@@ -105,10 +105,12 @@ def test_takes_a_word_whenever_it_can(rows, channels, lanes, taps):
 
     live = layer.word_lives.ravel()
     words = np.array(result.cycles["words"])
-    np.testing.assert_array_equal(np.diff(words[1:]), np.where(live, parts, 1)[1:-1])
+    costs = np.where(live, parts, 1)
+    np.testing.assert_array_equal(np.diff(words[2:]), costs[1:-2])
+    last = 2 + costs[:np.flatnonzero(live)[-1]].sum()       # When its first group goes.
     left = (rows - dead) * parts + max(0, dead * (parts + 1 - taps))
     after = parts + 6 if taps == 1 else parts + 3 + max(3, left)
-    assert result.cycles["sums"][-1] == words[live][-1] + after
+    assert result.cycles["sums"][-1] == last + after
 
 
 def test_a_group_leaves_every_cycle_with_one_tap():
@@ -118,7 +120,7 @@ def test_a_group_leaves_every_cycle_with_one_tap():
         dut = unit(4, 4, lanes)
         result = run(dut, [layer])
         assert result.groups == expected([layer], lanes)
-        first = result.cycles["words"][1] - dut.parts + dut.LATENCY
+        first = result.cycles["words"][2] - dut.parts + dut.LATENCY - 1
         assert result.cycles["sums"] == list(range(first, first + 36 * 4 // lanes))
 
 
@@ -131,8 +133,8 @@ def test_takes_so_many_words_as_there_is_room_for(taps):
     result = run(dut, [layer], gaps={"sums": itertools.chain([400], itertools.repeat(0))})
     assert result.groups == expected([layer], 4)
     before = [cycle for cycle in result.cycles["words"] if cycle < result.cycles["sums"][0]]
-    # One word waits; of the others, those of the first tap have begun a sum.
-    begun = sum(index // 4 % taps == 0 for index in range(len(before) - 1))
+    # Two words wait; of the others, those of the first tap have begun a sum.
+    begun = sum(index // 4 % taps == 0 for index in range(len(before) - 2))
     assert begun == dut.depth
 
 

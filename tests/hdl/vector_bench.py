@@ -116,7 +116,9 @@ def schedule(dut, layers):
     """Return the cycles of all transfers of a :func:`run` without gaps, as the unit's docstring
     has them: a dictionary of lists by stream."""
     cycles = {name: [] for name in STREAMS}
-    start = taken = 0           # Of the next layer, and of its first word.
+    start = 0                   # Of the next layer.
+    taken = gone = before = -1  # Of the last word, when it was taken and when it had gone; and when
+    #                             the one before that had.
     for layer in layers:
         entries = range(start + 2, start + 2 + 2 * len(layer.entries), 2)
         cycles["layers"].append(start)
@@ -125,21 +127,23 @@ def schedule(dut, layers):
         finished, reading = [], set()
         taps = layer.codes.shape[2]
         for (_, _, tap, _), live in np.ndenumerate(layer.word_lives):
+            taken = max(taken, before) + 1
             cycles["words"].append(taken)
             go = max(go, taken + 1)
             for _ in range(dut.parts if live else 1):
                 if live and tap:
-                    reading.add(go + 2)
+                    reading.add(go + 3)
                 if live and tap == taps - 1:
-                    finished.append(go + 4)
-                taken, go = go, go + 1
+                    finished.append(go + 5)
+                go += 1
+            before, gone = gone, go - 1
         leave = -1
         for cycle in finished:
             leave = max(leave, cycle) + 1
             while leave in reading:
                 leave += 1
             cycles["sums"].append(leave + 1)
-        start = max(taken, leave + 1) + 3
+        start = max(gone, leave + 1) + 3
     return cycles
 
 

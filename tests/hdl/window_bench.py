@@ -121,31 +121,34 @@ def schedule(dut, layers):
     cycles = {"layers": [], "words": [], "weights": [], "sums": []}
     groups, number = dut.channels // dut.lanes, window_steps(dut.columns) * dut.channels
     given, left = [], []        # When pixels were counted in, and when their last groups went.
-    taken = gone_on = -1        # Of the last word.
+    taken = gone_on = -1        # Of the last word, and of the last live one.
+    gone = before = -1          # When the last two words left the register in front.
     loaded = number             # When the weights of the next block are all there.
     cycles["weights"] += range(number)
 
     def room(cycle):
-        return dut.DEPTH - sum(c <= cycle - 3 for c in given) + sum(
-            c <= cycle - 2 for c in left) >= 3
+        return dut.DEPTH - sum(c <= cycle - 4 for c in given) + sum(
+            c <= cycle - 2 for c in left) >= 4
 
     for layer in layers:
-        start = max([gone_on + 2, left[-1] + 2]) if left else 0
+        start = max([gone_on + 3, left[-1] + 2]) if left else 0
         cycles["layers"].append(start)
         live = layer.live.reshape(len(layer.codes), -1)
         for completes, line in zip(layer.completes, live, strict=True):
             completes = iter(completes.tolist())
             for index, word in enumerate(line):
-                taken = max(taken + 1, gone_on)
+                taken = max(taken, before) + 1
                 cycles["words"].append(taken)
+                before, gone = gone, max(taken, gone) + 1
                 if not word:
                     continue
-                gone_on = max(taken + 1, gone_on + 1, start + 2, 0 if index else loaded)
-                while not room(gone_on):
-                    gone_on += 1
+                gone = max(gone, start + 2, 0 if index else loaded + 1)
+                while not room(gone):
+                    gone += 1
+                gone_on = gone
                 if index == 0:
-                    cycles["weights"] += range(gone_on + 3, gone_on + 3 + number)
-                    loaded = gone_on + 3 + number
+                    cycles["weights"] += range(gone_on + 4, gone_on + 4 + number)
+                    loaded = gone_on + 4 + number
                 if next(completes):
                     first = max([gone_on + dut.LATENCY - 1, *(c + 1 for c in left[-1:])])
                     cycles["sums"] += range(first, first + groups)

@@ -19,9 +19,9 @@ WORK = Path(__file__).parents[2] / "build" / "netlists"
 
 #: Yosys' own descriptions of each family's cells.
 _CELLS = {"ecp5": ("ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh"), "ice40": ("ice40/cells_sim.v",)}
-#: Of those descriptions; and of the netlist, which leaves out what a cell does not use, and has
-#: vectors whose bits depend on each other.
-_WAIVED = ("SPECIFYIGN", "INITIALDLY", "PINMISSING", "UNOPTFLAT")
+#: Of those descriptions, where the first one of a cell counts; and of the netlist, which leaves out
+#: what a cell does not use, and has vectors whose bits depend on each other.
+_WAIVED = ("SPECIFYIGN", "INITIALDLY", "MODDUP", "PINMISSING", "UNOPTFLAT")
 #: Short names without hierarchy: the simulator is compiled in half the time.
 _EXPORT = ("read_json netlist.json; rename -top top; delete t:$scopeinfo; "
            "rename -hide w:* c:*; clean -purge; write_verilog -noattr netlist.v")
@@ -51,7 +51,7 @@ def netlist_of(component, config):
     return "".join([
         "`define NO_INCLUDES\n",
         *(f"/* verilator lint_off {warning} */\n" for warning in _WAIVED),
-        *((share / name).read_text(encoding="utf-8") for name in _CELLS[device.family]),
         MODELS[device.family],
+        *((share / name).read_text(encoding="utf-8") for name in _CELLS[device.family]),
         # Of an output that nobody reads; an unknown is no place for it.
         (folder / "netlist.v").read_text(encoding="utf-8").replace(".COUT(1'hx)", ".COUT()")])

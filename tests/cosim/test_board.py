@@ -97,7 +97,9 @@ def test_an_engine_of_another_configuration_is_refused(model, good_line, tmp_pat
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == (
         f"celosia: {good_line}: its engine is not that of icebreaker: rows 2, not 4; columns 2, "
-        "not 4; channels 2, not 4; give --config as when the bitstream was built")
+        "not 4; channels 2, not 4; activation_words 512, not 16384; weight_words 512, not 16384; "
+        "coefficient_words 64, not 256; program_words 256, not 512; "
+        "give --config as when the bitstream was built")
     assert not (tmp_path / "y.npy").exists()
 
 

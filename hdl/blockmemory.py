@@ -137,6 +137,7 @@ class SteadyMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         part_width = self.width // self.parts
+
         def register(value, name):
             register = Signal(Value.cast(value).shape(), name=name, reset_less=True)
             m.d.sync += register.eq(value)

@@ -35,8 +35,9 @@ class WindowUnit(wiring.Component):
 
     Timing, exactly, so that a model can count cycles:
 
-    - A live word that is taken waits in a register and *goes on* in the next cycle, or later; the
-      next word can be taken in the cycle in which it does. One that is not live is gone at once.
+    - A live word that is taken waits in a register and *goes on* in the next cycle, or later; one
+      that is not live is gone in the next cycle. While a word waits another one can be taken, and
+      from the cycle after it has gone on a third.
     - A word of a layer goes on 2 cycles after the layer was accepted at the earliest, one a cycle.
     - The first word of a block goes on a cycle after all words of the block's weights have been
       taken. Those of the next block are taken from 4 cycles after that on, one a cycle. So blocks

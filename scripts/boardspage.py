@@ -65,7 +65,7 @@ the board's pins and clock.
 | --- | --- | --- | --- | --- |
 {boards}
 
-- iCEBreaker: its engine fits the device, but not beside the link: 5,787 of 5,280 logic cells;
+- iCEBreaker: its engine fits the device, but not beside the link: 5,851 of 5,280 logic cells;
   `celosia synth` says what is lacking.
 - OrangeCrab has no USB-serial bridge. Connect an adapter of 3.3 V: its TX to the pin marked 0, its
   RX to pin 1, and ground.

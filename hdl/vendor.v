@@ -109,7 +109,9 @@ endmodule
 // Block RAMs side by side, each of which gives SLICE bits of a word, through its output register.
 module celosia_ecp5_bank #(
     parameter WIDTH = 36,
+    /* verilator lint_off UNUSEDPARAM */    // What is simulated has no slices.
     parameter SLICE = 36,
+    /* verilator lint_on UNUSEDPARAM */
     parameter ADDRESS = 9
 ) (
     input wire clk,

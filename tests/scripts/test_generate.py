@@ -18,11 +18,12 @@ from hdl.pipeline import ConvPipeline
 from hdl.registers import REGISTERS
 from scripts.console import CheckFailed
 from scripts.files import publishing, write_whole
-from scripts.generate import HEADER, TOP, engine, generate, ports_of, verilog_of
+from scripts.generate import HEADER, TOP, engine, generate, linted, ports_of, verilog_of
 from scripts.lint import WAIVERS, lint
 from scripts.pages import PAGES
 from scripts.registers import c_header
 from sim.verilator import environment
+from tests.cosim.engines import SYNTHESISED
 
 TINY = CONFIGURATIONS["tiny"]
 COMMAND = Path(sys.executable).with_name("celosia")
@@ -128,6 +129,13 @@ def test_lint_catches(tmp_path, verilog, fault, name):
     path.write_text(verilog[:end] + fault + verilog[end:])
     with pytest.raises(CheckFailed, match=rf"^Lint: %(Warning|Error)-{name}: tiny\.v:\d+:\d+: "):
         lint(path, top=TOP)
+
+
+@pytest.mark.parametrize("family", SYNTHESISED)
+def test_engines_of_vendor_blocks_pass_lint(family):
+    """Blocks of DSPs and memories, which engines of other families have not."""
+    config = SYNTHESISED[family]
+    assert "_" + family + "_" in linted(engine(config, "axi"), config)
 
 
 def test_every_waiver_is_needed_and_no_other(tmp_path, verilog):

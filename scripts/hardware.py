@@ -25,6 +25,8 @@ from scripts.options import (
 from scripts.report import json_of, table
 from scripts.synth import PARTS, synthesise
 from scripts.tools import Toolchain
+from scripts.units import by_unit, map_units
+from scripts.units import table as unit_table
 
 __all__ = ["generate", "synth"]
 
@@ -68,6 +70,7 @@ Examples:
   celosia synth --config ecp5-85f -o build/ecp5 --seeds 5 --report build/ecp5.json
   celosia synth --config icebreaker --part pipeline -o build/icebreaker
   celosia synth --config tiny --part pipeline -o build/tiny --target 20
+  celosia synth --config ecp5-85f --units -o build/units
   celosia synth --board ulx3s-25f -o build/ulx3s
 """)
 @config_option(required=False, default=None)
@@ -78,6 +81,8 @@ Examples:
               help="Clock of the board's engine, if not the usual one.")
 @click.option("--part", type=click.Choice(list(PARTS)), default="engine", show_default=True,
               help="All of it, or the pipeline of array and lanes without memories and bus.")
+@click.option("--units", is_flag=True,
+              help="Count what each unit of the engine takes, by Yosys, and place nothing.")
 @click.option("--seeds", metavar="N", default=1, show_default=True,
               type=click.IntRange(1, 1000), help="Placements to try; the report has the median.")
 @jobs_option
@@ -88,7 +93,8 @@ Examples:
               help="Exit with status 1 if the median is below this frequency.")
 @click.option("--native", is_flag=True,
               help="Take yosys and nextpnr from PATH, in place of those from PyPI.")
-def synth(config, directory, name, clock, part, seeds, jobs, resume, report, target, native):
+def synth(config, directory, name, clock, part, units, seeds, jobs, resume, report, target,
+          native):
     """Synthesise, place and route the engine, or its pipeline; report area and speed.
 
     DIR receives the netlist, and the log and report of every tool and seed. Cells are counted
@@ -100,8 +106,11 @@ def synth(config, directory, name, clock, part, seeds, jobs, resume, report, tar
     is slower than the clock. How to load and use it is in docs/boards.md.
     """
     board = BOARDS[name] if name else None
-    _check_usage(config, board, clock, part)
+    _check_usage(config, board, clock, part, units)
     tools = Toolchain(native=native)
+    if units:
+        _units(config, directory, tools, report)
+        return
     if board:
         config = config or load(board.config)
         with writing(), refusing():
@@ -124,11 +133,22 @@ def synth(config, directory, name, clock, part, seeds, jobs, resume, report, tar
                           f"below the target of {target:g} MHz")
 
 
-def _check_usage(config, board, clock, part):
+def _units(config, directory, tools, report):
+    with writing(), refusing():
+        found = by_unit(map_units(config, directory, tools))
+        if report:
+            write_whole(report, json_of({"config": config.name, "device": config.device,
+                                         "units": found}))
+    output().print(unit_table(config, found))
+
+
+def _check_usage(config, board, clock, part, units):
     if config is None and board is None:
         raise click.UsageError("Missing option '--config', or '--board'")
     if clock is not None and board is None:
         raise click.UsageError("--clock is for --board")
+    if units and (board is not None or part != "engine"):
+        raise click.UsageError("--units is for the engine of a --config")
     if part != "engine" and board is not None:
         raise click.UsageError(f"--part {part} is not for --board, which takes the engine")
 

@@ -5,16 +5,12 @@ component's figures are those of its place in an engine, and nothing is optimise
 """
 
 import json
-from collections import Counter
 from pathlib import Path
 
 from hdl.config import Configuration, load
-from hdl.top import AxiEngine
-from scripts.devices import device_of
 from scripts.files import write_whole
-from scripts.generate import TOP, verilog_of
-from scripts.synth import map_cells
 from scripts.tools import Toolchain
+from scripts.units import RESOURCES, cells_within, map_units
 
 __all__ = ["BUDGETS", "ENGINES", "RENEW", "budgets", "excess", "measure"]
 
@@ -59,31 +55,11 @@ COMPONENTS = {
     "whole": "",
 }
 
-#: What each cell is counted as, and how often. Half of a carry cell of ECP5 is a table.
-_CELLS = {
-    "LUT4": {"lut": 1}, "CCU2C": {"lut": 2}, "TRELLIS_DPR16X4": {"lut": 4},
-    "TRELLIS_FF": {"ff": 1}, "MULT18X18D": {"dsp": 1}, "DP16KD": {"bram": 1},
-    "PDPW16KD": {"bram": 1},
-    "SB_LUT4": {"lut": 1}, "SB_MAC16": {"dsp": 1}, "SB_RAM40_4K": {"bram": 1},
-}
-RESOURCES = ("lut", "ff", "dsp", "bram")
 
-
-def measure(family):
-    """Return the resources of every component of an engine of :data:`ENGINES`, by name."""
-    config = ENGINES[family]
-    folder = WORK / family
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "design.v").write_text(verilog_of(AxiEngine(config)), encoding="utf-8")
-    map_cells(device_of(config), config, folder, Toolchain(), flatten=False)
-    modules = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))["modules"]
-    found = {}
-    for name, path in COMPONENTS.items():
-        module = _module(modules, path)
-        if module is not None:
-            counts = _counts(modules, module)
-            found[name] = {resource: counts[resource] for resource in RESOURCES}
-    return found
+def measure(modules):
+    """Return the resources of every component of an engine, as it has been mapped, by name."""
+    found = {name: cells_within(modules, path) for name, path in COMPONENTS.items()}
+    return {name: counts for name, counts in found.items() if counts}
 
 
 def budgets():
@@ -109,34 +85,11 @@ def excess(kept, measured):
     return sorted(lines)
 
 
-def _module(modules, path):
-    """Name of the module at a path of instances, or None."""
-    module = TOP
-    for instance in filter(None, path.split(".")):
-        # Amaranth numbers an instance whose name a net has as well.
-        types = {name.partition("$")[0]: cell["type"]
-                 for name, cell in modules[module]["cells"].items()}
-        if instance not in types:
-            return None
-        module = types[instance]
-    return module
-
-
-def _counts(modules, module):
-    total = Counter()
-    for cell in modules[module]["cells"].values():
-        kind = cell["type"]
-        if kind in _CELLS or kind.startswith("SB_DFF"):
-            total.update(_CELLS.get(kind, {"ff": 1}))
-        elif kind in modules:
-            total.update(_counts(modules, kind))
-    return total
-
-
 def renew():
     """Measure all, show what has changed, and keep it."""
     kept = budgets() if BUDGETS.exists() else {}
-    measured = {family: measure(family) for family in ENGINES}
+    measured = {family: measure(map_units(config, WORK / family, Toolchain()))
+                for family, config in ENGINES.items()}
     for family, components in measured.items():
         for name, figures in components.items():
             before = kept.get(family, {}).get(name, {})

@@ -116,6 +116,8 @@ def test_a_clock_that_is_not_met_gives_no_bitstream(celosia, tmp_path):
     (("--config", "tiny", "--clock", "50"), "--clock is for --board; see celosia synth --help"),
     (("--board", "icebreaker", "--part", "pipeline"),
      "--part pipeline is not for --board, which takes the engine; see celosia synth --help"),
+    (("--config", "tiny", "--part", "pipeline", "--units"),
+     "--units is for the engine of a --config; see celosia synth --help"),
     (("--board", "icebreaker", "--config", "ecp5-25f"),
      "ecp5-25f is for lfe5u-25f, and icebreaker has ice40up5k; leave out --config for icebreaker, "
      "or take a configuration with that device"),

@@ -1,7 +1,7 @@
 """Coefficient sets: one in use, the next one loading."""
 
 from amaranth import *
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_lanes, check_range
@@ -24,7 +24,8 @@ class CoefficientBank(wiring.Component):
     lanes : :class:`int`, a divisor of ``columns``
         Lanes, each with a read port of its own to columns ``slot * lanes + lane``.
     read_delay : :class:`int`, 1 to 255
-        Cycles after ``take`` in which the set before may still be read.
+        Cycles after ``take`` in which the set before may still be read by lane 0. Lane ``l`` reads
+        ``l`` cycles late.
     family : :class:`str`
         One of :data:`hdl.vendor.FAMILIES`. On iCE40, which has no LUT RAM, sets are in block RAM.
 
@@ -105,24 +106,29 @@ class CoefficientBank(wiring.Component):
             self.set_ready.eq(waiting_next != 0),
         ]
 
-        # A write goes far, from registers, but in a small device. It is done before the set can be
-        # read; what is read of a bank that is being loaded is of no use to anybody.
+        # A write goes from lane to lane by registers, but in a small device: as lane l reads l
+        # cycles after lane 0, it is done before the set can be read. What is read of a bank that
+        # is being loaded is of no use to anybody.
         small = self.family == "ice40"
-        late = m.d.comb if small else m.d.sync
-        address = Signal(range(2 * self.slots), reset_less=True)
-        written = Signal.like(self.channels.payload, reset_less=True)
-        late += [address.eq(bank * self.slots + slot), written.eq(self.channels.payload)]
         in_block = {"ram_style": "block", "no_rw_check": 1} if small else {}
+        going = Signal(data.StructLayout({
+            "enables": self.lanes, "address": range(2 * self.slots), "record": Coefficients()}))
+        m.d.comb += [
+            going.enables.eq(Cat(write & (lane == index) for index in range(self.lanes))),
+            going.address.eq(bank * self.slots + slot), going.record.eq(self.channels.payload),
+        ]
         for index in range(self.lanes):
-            enable = Signal(name=f"enable{index}")
-            late += enable.eq(write & (lane == index))
+            if not small:
+                here = Signal(going.shape(), name=f"write{index}", reset_less=True)
+                m.d.sync += here.eq(going)
+                going = here
             m.submodules[f"memory{index}"] = storage = memory.Memory(
                 shape=Coefficients(), depth=2 * self.slots, init=[], attrs=in_block)
             port = storage.write_port()
             read = storage.read_port()
             m.d.comb += [
-                port.addr.eq(address), port.data.eq(written), port.en.eq(enable),
-                read.en.eq(self.read[index]),
+                port.addr.eq(going.address), port.data.eq(going.record),
+                port.en.eq(going.enables[index]), read.en.eq(self.read[index]),
                 read.addr.eq(self.bank[index] * self.slots + self.slot[index]),
                 self.coefficients[index].eq(read.data),
             ]

@@ -3,10 +3,12 @@
 from enum import IntEnum
 
 from amaranth import *
-from amaranth.lib import data
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import Out
 
 __all__ = ["MULTIPLIER_WIDTH", "OPERAND_WIDTH", "STEP_WIDTH", "Coefficients", "Rounding",
-           "SumGroup", "Tags", "Tile", "array_zero_point", "channel_records", "pack_records"]
+           "SumGroups", "SumTag", "Tags", "Tile", "array_zero_point", "channel_records",
+           "pack_records"]
 
 
 #: Bits of an activation code, a weight and a result.
@@ -83,21 +85,37 @@ class Coefficients(data.StructLayout):
         })
 
 
-class SumGroup(data.StructLayout):
-    """Sums of a pixel that enter the scale-shift lanes together, other than from the array.
+class SumTag(data.StructLayout):
+    """What is to be known of a group of sums: ``lanes`` channels of a pixel that enter the
+    scale-shift lanes together, other than from the array.
 
     Members
     -------
-    sums : ``lanes`` signed numbers of :data:`MULTIPLIER_WIDTH` bits
     slot : unsigned
-        Which ``lanes`` channels of the word they are: channel ``slot * lanes + lane``.
+        Which channels of the word they are: channel ``slot * lanes + lane``.
     renew : 1 bit
         The first group of a block, which takes the next set of coefficients.
     """
 
+    def __init__(self, *, slots):
+        super().__init__({"slot": range(max(2, slots)), "renew": 1})
+
+
+class SumGroups(wiring.Signature):
+    """Groups of sums, lane ``l`` being ``l`` cycles late.
+
+    Members
+    -------
+    tag : ``Out(stream.Signature(SumTag(...)))``
+    values : ``Out(ArrayLayout(signed(32), lanes))``
+        ``values[l]`` in cycle ``t`` is that of the tag which is offered in cycle ``t - l``.
+    """
+
     def __init__(self, *, lanes, slots):
-        super().__init__({"sums": data.ArrayLayout(signed(MULTIPLIER_WIDTH), lanes),
-                          "slot": range(max(2, slots)), "renew": 1})
+        super().__init__({
+            "tag": Out(stream.Signature(SumTag(slots=slots))),
+            "values": Out(data.ArrayLayout(signed(MULTIPLIER_WIDTH), lanes)),
+        })
 
 
 class Tags(data.StructLayout):

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 from .blockmemory import StreamedMemory
 from .checks import check_range
 from .fabric import counted_up
-from .fifo import StreamRegister
 from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Tile
 from .singleport import HeldMemory
@@ -109,11 +108,8 @@ class _MemoryReader(wiring.Component):
             out = storage
             m.d.comb += [storage.i.valid.eq(active), taken.eq(active & storage.i.ready)]
         else:
-            storage = StreamedMemory(width=self.width, depth=self.depth, side=side.shape(),
-                                     parts=self.parts, family=self.family)
-            # Who takes the words is far away.
-            m.submodules.out = out = StreamRegister(storage.o.payload.shape())
-            wiring.connect(m, storage.o, out.i)
+            storage = out = StreamedMemory(width=self.width, depth=self.depth, side=side.shape(),
+                                           parts=self.parts, family=self.family)
             # A register, since nested counters hang on it.
             m.d.sync += taken.eq(active_next & storage.i_ready_next)
             m.d.comb += storage.i.valid.eq(taken)

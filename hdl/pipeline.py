@@ -11,9 +11,10 @@ from .drain import DrainController, SlotToken
 from .feeder import RowFeeder, WeightFeeder
 from .fifo import StreamBuffer, StreamRegister, counted
 from .issue import StepIssuer
-from .layouts import OPERAND_WIDTH, Coefficients, SumGroup, Tags, Tile
+from .layouts import OPERAND_WIDTH, Coefficients, SumGroups, Tags, Tile
 from .multiplier import multiplier_class
 from .scaleshift import ScaleShift
+from .sumqueue import SumQueue
 
 __all__ = ["ConvPipeline", "coefficient_delay"]
 
@@ -67,7 +68,7 @@ class ConvPipeline(wiring.Component):
         int8 weights of one input channel and kernel tap each.
     coefficients : ``In(stream.Signature(Coefficients()))``
         One channel each, column 0 first, the last one of a set marked.
-    sums : ``In(stream.Signature(SumGroup(...)))``, one for each other unit
+    sums : ``In(SumGroups(...))``, one for each other unit
         Sums from elsewhere, if the configuration has such units.
     outputs : ``Out(stream.Signature(ArrayLayout(unsigned(8), lanes)))``
         Codes of one pixel each, int8 or uint8 as the coefficients' bounds have it.
@@ -77,7 +78,7 @@ class ConvPipeline(wiring.Component):
         if not isinstance(config, Configuration):
             raise TypeError(f"Configuration must be a Configuration, not {config!r}")
         self.config = config
-        group = stream.Signature(SumGroup(lanes=config.lanes, slots=config.groups))
+        group = SumGroups(lanes=config.lanes, slots=config.groups)
         super().__init__({
             "tiles": In(stream.Signature(Tile())),
             "activations": In(stream.Signature(
@@ -133,8 +134,9 @@ class ConvPipeline(wiring.Component):
     def _operands(self, m, issuer, array):
         """Buffer both operands, and feed the array step by step."""
         config = self.config
-        # Twice a step: one that runs, one that arrives; and what comes until that is known.
-        depth = max(config.channels + 4, 2 * config.channels)
+        # Twice a step: one that runs, one that arrives; and at least what comes until that is known
+        # of the one, and the sender of weights knows that there is room (`_land`).
+        depth = max(config.channels + 9, 2 * config.channels + 1)
         m.submodules.activations = activations = StreamBuffer(
             self.activations.payload.shape(), depth=depth, family=config.family)
         m.submodules.weights = weights = StreamBuffer(
@@ -143,7 +145,7 @@ class ConvPipeline(wiring.Component):
         m.submodules.weight_feeder = columns = WeightFeeder(
             columns=config.columns, lanes=config.lanes)
         self._join(m, "word", wiring.flipped(self.activations), activations.i)
-        wiring.connect(m, wiring.flipped(self.weights), weights.i)
+        self._land(m, wiring.flipped(self.weights), weights)
 
         start, active, unsigned = Signal(), Signal(), Signal()
         m.d.sync += [
@@ -183,8 +185,9 @@ class ConvPipeline(wiring.Component):
     def _lanes(self, m, array, drain, bank):
         """Take results from the top row, lane ``l`` being ``l`` cycles late, and line them up."""
         config = self.config
-        token_shape = data.StructLayout({"valid": 1, "sum": 1,
-                                         "token": SlotToken(slots=config.groups)})
+        token_shape = data.StructLayout({
+            "valid": 1, "sum": 1, "place": range(SumQueue.PLACES),
+            "token": SlotToken(slots=config.groups)})
         token = Signal(token_shape)
         m.d.comb += [token.valid.eq(drain.valid), token.token.slot.eq(drain.token.slot),
                      token.token.bank.eq(drain.token.bank)]
@@ -194,18 +197,18 @@ class ConvPipeline(wiring.Component):
             token = delayed
         # The last of these registers also takes in what comes from elsewhere.
         credit = Signal()
-        take_sums, sums = self._take_sums(m, token, drain, bank, credit)
-        last = self._lane(m, 0, token, sums[0], array, bank)
+        take_sums, queue = self._take_sums(m, token, drain, bank, credit)
+        last = self._lane(m, 0, token, queue, array, bank)
         for index in range(1, config.lanes):
             delayed = Signal(token_shape, name=f"lane_token{index}")
             m.d.sync += delayed.eq(token)
             token = delayed
-            last = self._lane(m, index, token, sums[index], array, bank)
+            last = self._lane(m, index, token, queue, array, bank)
 
         # Every group of results that is told to leave has its place in the buffer. More than are on
         # their way at full rate, so that returning room is counted in time.
         margin = 3 if config.lane_interval == 1 else 2
-        depth = margin + max(4, -(-(array.LATENCY + config.lanes + last.latency + 5)
+        depth = margin + max(4, -(-(array.LATENCY + config.lanes + last.latency + 6)
                                   // config.lane_interval))
         m.submodules.outputs = outputs = StreamBuffer(
             self.outputs.payload.shape(), depth=depth, family=config.family)
@@ -218,15 +221,36 @@ class ConvPipeline(wiring.Component):
             room.eq(counted(room, returned, claimed)),
             credit.eq(room >= margin),
         ]
-        m.d.comb += [drain.credit.eq(credit), outputs.i.valid.eq(last.o_valid)]
-        self._join(m, "result", outputs.o, wiring.flipped(self.outputs))
+        m.d.comb += drain.credit.eq(credit)
+        wiring.connect(m, outputs.o, wiring.flipped(self.outputs))
+        # All codes wait in registers at last, since the buffer may be far away.
+        late = int(not config.lean)
+        if late:
+            m.d.sync += outputs.i.valid.eq(last.o_valid)
+        else:
+            m.d.comb += outputs.i.valid.eq(last.o_valid)
         for index in range(config.lanes):
             code = getattr(m.submodules, f"lane{index}").q
-            for stage in range(config.lanes - 1 - index):
+            for stage in range(config.lanes - 1 - index + late):
                 delayed = Signal(OPERAND_WIDTH, name=f"q{index}_{stage}", reset_less=True)
                 m.d.sync += delayed.eq(code)
                 code = delayed
             m.d.comb += outputs.i.payload[index].eq(code)
+
+    def _land(self, m, source, buffer):
+        """Connect a stream to a buffer that may be far away, but a lean engine's: by registers that
+        never wait, as they are let go only while there will be room."""
+        if self.config.lean:
+            wiring.connect(m, source, buffer.i)
+            return
+        landed = Signal.like(buffer.i.payload, reset_less=True)
+        enough = Signal()
+        # The level is four cycles late for who sends.
+        m.d.sync += [
+            enough.eq(buffer.level <= buffer.depth - 4), source.ready.eq(enough),
+            buffer.i.valid.eq(source.valid & source.ready), landed.eq(source.payload),
+        ]
+        m.d.comb += buffer.i.payload.eq(landed)
 
     def _join(self, m, name, source, target):
         """Connect two streams by a register, since one end may be far away; but a lean engine's."""
@@ -238,53 +262,33 @@ class ConvPipeline(wiring.Component):
         wiring.connect(m, register.o, target)
 
     def _take_sums(self, m, token, drain, bank, credit):
-        """Let sums from elsewhere into ``token``; return when, and each lane's sum of its token."""
-        if not self.config.sum_units:
-            return C(0, 1), [0] * self.config.lanes
-        free = Signal(init=1)
-        takes, ports = [], []
+        """Let sums from elsewhere into ``token``; return when, and where they wait."""
+        config = self.config
+        if not config.sum_units:
+            return C(0, 1), None
+        m.submodules.sums = queue = SumQueue(
+            lanes=config.lanes, slots=config.groups, units=config.sum_units)
         for index, sums in enumerate(self.sums):
-            m.submodules[f"sums{index}"] = register = StreamRegister(sums.payload.shape())
-            wiring.connect(m, wiring.flipped(sums), register.i)
-            ports.append(port := register.o)
-            m.d.comb += port.ready.eq(credit & free & (~port.p.renew | bank.set_ready))
-            takes.append(port.valid & port.ready)
-        take, renew = Signal(), Signal()
-        slot = Mux(takes[0], ports[0].p.slot, ports[-1].p.slot)
+            wiring.connect(m, wiring.flipped(sums), queue.groups[index])
+        free, take, renew = Signal(init=1), Signal(), Signal()
         m.d.comb += [
-            take.eq(Cat(takes).any()),
-            renew.eq(Cat(each & port.p.renew for each, port
-                         in zip(takes, ports, strict=True)).any()),
+            queue.o.ready.eq(credit & free & (~queue.o.p.renew | bank.set_ready)),
+            take.eq(queue.o.valid & queue.o.ready),
+            renew.eq(take & queue.o.p.renew),
             drain.swap.eq(renew),
         ]
-        if self.config.lane_interval > 1:
+        if config.lane_interval > 1:
             # A lane is busy for an interval.
-            wait = Signal(range(self.config.lane_interval))
-            wait_next = Mux(take, self.config.lane_interval - 1, wait - (wait != 0))
+            wait = Signal(range(config.lane_interval))
+            wait_next = Mux(take, config.lane_interval - 1, wait - (wait != 0))
             m.d.sync += [wait.eq(wait_next), free.eq(wait_next == 0)]
         with m.If(take):
-            m.d.sync += [token.valid.eq(1), token.token.slot.eq(slot),
+            m.d.sync += [token.valid.eq(1), token.token.slot.eq(queue.o.p.slot),
                          token.token.bank.eq(drain.token.bank ^ renew)]
-        m.d.sync += token.sum.eq(take)
-        # Whose sums these are is decided behind registers, so that it need not be known at once.
-        first = Signal()
-        m.d.sync += first.eq(takes[0])
-        sums = []
-        for index in range(self.config.lanes):
-            values = []
-            for number, port in enumerate(ports):
-                values.append(Signal.like(port.p.sums[index], name=f"sum{index}_of{number}",
-                                          reset_less=True))
-                m.d.sync += values[-1].eq(port.p.sums[index])
-            value = Mux(first, values[0], values[-1])
-            for stage in range(index):
-                delayed = Signal(value.shape(), name=f"sum{index}_{stage}", reset_less=True)
-                m.d.sync += delayed.eq(value)
-                value = delayed
-            sums.append(value)
-        return take, sums
+        m.d.sync += [token.sum.eq(take), token.place.eq(queue.place)]
+        return take, queue
 
-    def _lane(self, m, index, token, sum_, array, bank):
+    def _lane(self, m, index, token, queue, array, bank):
         """Add lane ``index``, which acts on ``token`` in this cycle; return it."""
         config = self.config
         lane = ScaleShift(accumulator_width=config.sum_width, interval=config.lane_interval,
@@ -295,10 +299,11 @@ class ConvPipeline(wiring.Component):
         columns = array.results[index::config.lanes]
         bits = max(1, (config.slots - 1).bit_length())
         results = Array(columns[min(slot, config.slots - 1)] for slot in range(1 << bits))
-        m.d.sync += [
-            lane.valid.eq(token.valid),
-            acc.eq(Mux(token.sum, sum_, results[token.token.slot[:bits]])),
-        ]
+        result = results[token.token.slot[:bits]]
+        if queue:
+            m.d.comb += queue.read[index].eq(token.place)
+            result = Mux(token.sum, queue.sums[index], result)
+        m.d.sync += [lane.valid.eq(token.valid), acc.eq(result)]
         m.d.comb += [
             lane.acc.eq(acc),
             lane.coefficients.eq(bank.coefficients[index]),

@@ -7,10 +7,10 @@ from amaranth.lib.wiring import In, Out
 from .checks import check_range
 from .fifo import StreamRegister, counted
 from .isa import Instruction
-from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, SumGroup
+from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, SumGroups
 from .memories import FetchedWord
 from .operands import TABLE_ENTRIES
-from .vectorlane import VectorLane
+from .vectorlane import VectorControl, VectorLane
 from .vectorwalker import VectorWalker
 
 __all__ = ["TableEntry", "VectorUnit"]
@@ -79,7 +79,7 @@ class VectorUnit(wiring.Component):
     tables : ``In(stream.Signature(TableEntry()))``
         For each layer with ``table`` 256 entries, of code byte 0 first; taken once the layer has
         been.
-    sums : ``Out(stream.Signature(SumGroup(...)))``
+    sums : ``Out(SumGroups(...))``
     loaded : ``Out(1)``
         The tables of the layer that was taken last, if it has any, are there.
     """
@@ -108,7 +108,7 @@ class VectorUnit(wiring.Component):
             "layers": In(stream.Signature(Instruction())),
             "words": In(stream.Signature(FetchedWord(channels=channels))),
             "tables": In(stream.Signature(TableEntry())),
-            "sums": Out(stream.Signature(SumGroup(lanes=lanes, slots=slots))),
+            "sums": Out(SumGroups(lanes=lanes, slots=slots)),
             "loaded": Out(1),
         })
 
@@ -131,9 +131,9 @@ class VectorUnit(wiring.Component):
         # Sums begun, and not yet taken at the output, but for those of the cycle before; until a
         # group goes for which there was room, another three may have begun.
         occupied = Signal(range(self.depth + 1))
-        begun, left, room = Signal(), Signal(), Signal()
+        begun, left, room, tag = Signal(), Signal(), Signal(), self.sums.tag
         m.d.sync += [
-            begun.eq(walker.group & walker.first), left.eq(self.sums.valid & self.sums.ready),
+            begun.eq(walker.group & walker.first), left.eq(tag.valid & tag.ready),
             occupied.eq(counted(occupied, begun, left)), room.eq(occupied <= self.depth - 4),
         ]
         m.d.sync += free.eq(~accepted & ~busy & (occupied == 0))
@@ -154,8 +154,10 @@ class VectorUnit(wiring.Component):
         with m.If(go):
             m.d.sync += part.eq(Mux(walker.word, 0, part + 1))
 
-        lanes = self._lanes(m, layer, walker, group)
-        filled = self._tables(m, lanes)
+        control = Signal(VectorControl(slots=self.depth))
+        self._control(m, control, layer, walker)
+        filled = self._tables(m, control)
+        self._lanes(m, control, group)
         running_next = Signal()
         m.d.comb += running_next.eq((walker.restart & ~layer.table) | filled
                                     | (running & ~walker.done))
@@ -163,15 +165,14 @@ class VectorUnit(wiring.Component):
                      able.eq(running_next & (room | ~walker.first_next))]
         return m
 
-    def _lanes(self, m, layer, walker, group):
-        """Sums of each ``group`` of codes, and their way out; return the lanes."""
+    def _control(self, m, control, layer, walker):
+        """Say in ``control`` what the first lane is to do with each group, and let sums out."""
         tags = data.StructLayout({"valid": 1, "first": 1, "last": 1, "slot": walker.slot.shape()})
         stage0, stage1, stage2, stage3, stage4 = (
             Signal(tags, name=f"stage{number}") for number in range(5))
         clear2, odd = Signal(), Signal()
-        codes = Signal(group.shape(), reset_less=True)
         m.d.sync += [
-            codes.eq(group), odd.eq(walker.odd),
+            odd.eq(walker.odd),
             stage0.valid.eq(walker.group), stage0.first.eq(walker.first),
             stage0.last.eq(walker.last), stage0.slot.eq(walker.slot),
             stage1.eq(stage0), stage2.eq(stage1), clear2.eq(stage1.first | layer.maximum),
@@ -180,6 +181,7 @@ class VectorUnit(wiring.Component):
 
         # A sum leaves when the memory is not read for a next tap. Its address is a register that
         # either of them has set in the cycle before.
+        tag = self.sums.tag
         head, slot2 = Signal.like(walker.slot), Signal.like(walker.slot)
         following = Signal.like(head)
         finished = Signal(range(self.depth + 1))    # Sums that have not left their slots.
@@ -188,7 +190,7 @@ class VectorUnit(wiring.Component):
         m.d.comb += [
             next1.eq(stage1.valid & ~stage1.first),
             finishing.eq(stage4.valid & stage4.last),
-            give.eq(there & ~next2 & (~self.sums.valid | self.sums.ready)),
+            give.eq(there & ~next2 & (~tag.valid | tag.ready)),
             following.eq(head),
         ]
         with m.If(give):
@@ -197,46 +199,54 @@ class VectorUnit(wiring.Component):
             head.eq(following), next2.eq(next1), slot2.eq(Mux(next1, stage1.slot, following)),
             finished.eq(counted(finished, finishing, give)),
             there.eq(finishing | Mux(give, finished > 1, finished > 0)),
-            self.sums.valid.eq(give | (self.sums.valid & ~self.sums.ready)),
+            tag.valid.eq(give | (tag.valid & ~tag.ready)),
         ]
         self._tags(m, walker, head, give)
 
-        lanes = []
+        m.d.comb += [
+            control.table.eq(layer.table), control.maximum.eq(layer.maximum),
+            control.unsigned.eq(layer.unsigned), control.odd.eq(odd),
+            control.slot2.eq(slot2), control.clear2.eq(clear2), control.give.eq(give),
+            control.slot3.eq(stage3.slot), control.valid3.eq(stage3.valid),
+            control.first3.eq(stage3.first), control.slot4.eq(stage4.slot),
+            control.valid4.eq(stage4.valid), control.first4.eq(stage4.first),
+        ]
+
+    def _lanes(self, m, control, group):
+        """Give each ``group`` of codes to the lanes, of which each is a cycle after the one before:
+        what decides has a short way to the first of them, and tells the others through that."""
+        codes = Signal(group.shape(), reset_less=True)
+        m.d.sync += codes.eq(group)
         for index in range(self.lanes):
+            if index:
+                late = Signal(control.shape(), name=f"control{index}")
+                rest = Signal(len(codes) - OPERAND_WIDTH, name=f"codes{index}", reset_less=True)
+                m.d.sync += [late.eq(control), rest.eq(codes[OPERAND_WIDTH:])]
+                control, codes = late, rest
             lane = VectorLane(slots=self.depth, distance=self.rows * self.parts,
                               family=self.family)
             m.submodules[f"lane{index}"] = lane
-            lanes.append(lane)
-            m.d.comb += [
-                lane.table.eq(layer.table), lane.maximum.eq(layer.maximum),
-                lane.unsigned.eq(layer.unsigned),
-                lane.code.eq(codes.word_select(index, OPERAND_WIDTH)),
-                lane.odd.eq(odd), lane.slot2.eq(slot2),
-                lane.clear2.eq(clear2), lane.give.eq(give),
-                lane.slot3.eq(stage3.slot), lane.valid3.eq(stage3.valid),
-                lane.first3.eq(stage3.first), lane.slot4.eq(stage4.slot),
-                lane.valid4.eq(stage4.valid), lane.first4.eq(stage4.first),
-                self.sums.p.sums[index].eq(lane.given),
-            ]
-        return lanes
+            m.d.comb += [lane.control.eq(control), lane.code.eq(codes[:OPERAND_WIDTH]),
+                         self.sums.values[index].eq(lane.given)]
 
     def _tags(self, m, walker, head, give):
         """Give ``slot`` and ``renew`` with the sums."""
         m.submodules.renewals = renewals = memory.Memory(shape=1, depth=self.depth, init=[])
         write, read = renewals.write_port(), renewals.read_port(domain="comb")
-        part = Signal.like(self.sums.p.slot)
+        tag = self.sums.tag
+        part = Signal.like(tag.p.slot)
         slot, renew = Signal.like(part), Signal()
         m.d.comb += [
             write.addr.eq(walker.slot), write.data.eq(walker.renew),
             write.en.eq(walker.group & walker.first), read.addr.eq(head),
-            self.sums.p.slot.eq(slot), self.sums.p.renew.eq(renew),
+            tag.p.slot.eq(slot), tag.p.renew.eq(renew),
         ]
         with m.If(give):
             m.d.sync += [slot.eq(part), renew.eq(read.data)]
             if self.parts > 1:
                 m.d.sync += part.eq(Mux(part == self.parts - 1, 0, part + 1))
 
-    def _tables(self, m, lanes):
+    def _tables(self, m, control):
         """Fill the tables of a layer that has any; return the cycle in which that is done.
 
         An entry's even half is written in a first cycle, its odd one in a second.
@@ -250,15 +260,13 @@ class VectorUnit(wiring.Component):
             filled.eq(write & odd & last),
             self.loaded.eq(~filling),
         ]
-        # To all lanes from registers.
+        address = Signal.like(control.table_address, reset_less=True)
+        entry = Signal.like(control.table_data, reset_less=True)
         enable = Signal()
-        address = Signal.like(lanes[0].table_address, reset_less=True)
-        entry = Signal.like(lanes[0].table_data, reset_less=True)
         m.d.sync += [enable.eq(write), address.eq(Cat(index, odd)),
                      entry.eq(Mux(odd, self.tables.p.odd, self.tables.p.even))]
-        for lane in lanes:
-            m.d.comb += [lane.table_en.eq(enable), lane.table_address.eq(address),
-                         lane.table_data.eq(entry)]
+        m.d.comb += [control.table_en.eq(enable), control.table_address.eq(address),
+                     control.table_data.eq(entry)]
         with m.If(self.layers.valid & self.layers.ready & self.layers.p.table):
             m.d.sync += filling.eq(1)
         with m.Elif(filled):

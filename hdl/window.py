@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .checks import check_lanes, check_range
 from .fifo import StreamBuffer, StreamRegister, counted
 from .isa import Instruction
-from .layouts import OPERAND_WIDTH, SumGroup
+from .layouts import OPERAND_WIDTH, SumGroups
 from .memories import FetchedWord
 from .windowlines import ZERO_CODE, WindowLines, WindowWeights
 from .windowsum import SUM_WIDTH, WindowSum
@@ -76,7 +76,7 @@ class WindowUnit(wiring.Component):
         Words, those that are not ``live`` for nothing.
     weights : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
         See :class:`hdl.windowlines.WindowWeights`.
-    sums : ``Out(stream.Signature(SumGroup(...)))``
+    sums : ``Out(SumGroups(...))``
     loaded : ``Out(1)``
         The weights of the next block are there: before the first word of a layer, of its first.
     wrong : ``Out(1)``
@@ -109,7 +109,7 @@ class WindowUnit(wiring.Component):
             "layers": In(stream.Signature(Instruction())),
             "words": In(stream.Signature(FetchedWord(channels=channels))),
             "weights": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, columns))),
-            "sums": Out(stream.Signature(SumGroup(lanes=lanes, slots=slots))),
+            "sums": Out(SumGroups(lanes=lanes, slots=slots)),
             "loaded": Out(1),
             "wrong": Out(1),
         })
@@ -196,15 +196,22 @@ class WindowUnit(wiring.Component):
         groups = Value.cast(buffer.o.p.sums)
         group = data.View(data.ArrayLayout(signed(SUM_WIDTH), self.lanes),
                           groups.word_select(slot, self.lanes * SUM_WIDTH))
+        tag = self.sums.tag
         m.d.comb += [
-            self.sums.valid.eq(buffer.o.valid),
-            self.sums.p.slot.eq(slot),
-            self.sums.p.renew.eq(buffer.o.p.renew & (slot == 0)),
-            *(self.sums.p.sums[lane].eq(group[lane]) for lane in range(self.lanes)),
-            buffer.o.ready.eq(self.sums.ready & last),
+            tag.valid.eq(buffer.o.valid),
+            tag.p.slot.eq(slot),
+            tag.p.renew.eq(buffer.o.p.renew & (slot == 0)),
+            buffer.o.ready.eq(tag.ready & last),
         ]
+        for lane in range(self.lanes):
+            value = group[lane]
+            for stage in range(lane):
+                late = Signal(signed(SUM_WIDTH), name=f"value{lane}_{stage}", reset_less=True)
+                m.d.sync += late.eq(value)
+                value = late
+            m.d.comb += self.sums.values[lane].eq(value)
         if self.groups > 1:
-            with m.If(self.sums.valid & self.sums.ready):
+            with m.If(tag.valid & tag.ready):
                 m.d.sync += slot.eq(Mux(last, 0, slot + 1))
         # A pixel is counted two cycles late, and the count is looked at one cycle late.
         left = Signal(range(self.DEPTH + 1), init=self.DEPTH)

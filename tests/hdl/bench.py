@@ -2,7 +2,7 @@
 
 from amaranth.sim import Simulator
 
-__all__ = ["simulate", "trace"]
+__all__ = ["simulate", "trace", "watched_groups"]
 
 
 #: Seconds.
@@ -60,3 +60,29 @@ def trace(dut, stimulus, observed, *, cycles=None):
 
     simulate(dut, bench, cycles=1_000_000)
     return seen
+
+
+def watched_groups(port, *, found, skip=0):
+    """Return a testbench that notes the groups which leave a port of sums.
+
+    Parameters
+    ----------
+    port : interface of :class:`hdl.layouts.SumGroups`
+    found : list
+        It receives (sums, slot, renew) of each, in the order in which their tags left.
+    skip : int
+        Cycles in which to look away at first.
+    """
+    async def watch(ctx):
+        cycle, under_way = -skip, []
+        async for _, _, valid, ready, slot, renew, values in ctx.tick().sample(
+                port.tag.valid, port.tag.ready, port.tag.p.slot, port.tag.p.renew, port.values):
+            if valid and ready and cycle >= 0:
+                under_way.append(([], slot, renew))
+            cycle += 1
+            for sums, *_ in under_way:
+                sums.append(values[len(sums)])
+            if under_way and len(under_way[0][0]) == len(list(values)):
+                sums, slot, renew = under_way.pop(0)
+                found.append((tuple(sums), slot, renew))
+    return watch

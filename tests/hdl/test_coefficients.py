@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 
 import random
+from collections import deque
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_sets_stay_until_their_last_read(columns, lanes, read_delay, seed):
 
     async def reader(ctx):
         taken, age, late = 0, 0, 0
+        asked = deque([(-1, [0] * lanes)] * lanes, maxlen=lanes)    # In the last cycles.
         while taken < len(sets) or age < 40:
             take = bool(ctx.get(dut.set_ready)) and late == 0
             ctx.set(dut.take, take)
@@ -53,15 +55,18 @@ def test_sets_stay_until_their_last_read(columns, lanes, read_delay, seed):
                 late -= 1
             # The set of the tile that drains: in the cycle of a take, still the one before.
             wanted = taken - 1 - (source.random() < 0.7 and age <= read_delay)
-            read = [source.randrange(slots[max(wanted, 0)]) for _ in range(lanes)]
-            for lane, slot in enumerate(read):
-                ctx.set(dut.bank[lane], (wanted + 1) % 2)
+            asked.appendleft((wanted, [source.randrange(slots[max(wanted, 0)])
+                                       for _ in range(lanes)]))
+            # A lane is a cycle later than the one before.
+            read = [(number, each[lane]) for lane, (number, each) in enumerate(asked)]
+            for lane, (number, slot) in enumerate(read):
+                ctx.set(dut.bank[lane], (number + 1) % 2)
                 ctx.set(dut.slot[lane], slot)
             await ctx.tick()
-            if wanted >= 0:
-                for lane, slot in enumerate(read):
-                    assert as_dict(ctx.get(dut.coefficients[lane])) == sets[wanted][
-                        slot * lanes + lane], (wanted, lane, slot, age)
+            for lane, (number, slot) in enumerate(read):
+                if number >= 0:
+                    assert as_dict(ctx.get(dut.coefficients[lane])) == sets[number][
+                        slot * lanes + lane], (number, lane, slot, age)
             taken, age = (taken + 1, 1) if take else (taken, age + 1)
 
     simulate(dut, producer, reader)

@@ -10,7 +10,7 @@ from hdl.memories import FetchedWord
 from hdl.operands import window_steps
 from hdl.reader import Route
 from sim.streams import bits, get, send
-from tests.hdl.bench import simulate
+from tests.hdl.bench import simulate, watched_groups
 
 __all__ = ["Layer", "Run", "random_layer", "run", "schedule"]
 
@@ -213,25 +213,25 @@ def run(dut, layers, *, gaps=None, changes=None, cut_off=None, count=None, backg
 
     async def consumer(ctx):
         if cut_off is not None:
-            ctx.set(dut.sums.ready, cut_off % 2)
+            ctx.set(dut.sums.tag.ready, cut_off % 2)
             await ctx.tick().repeat(cut_off)
-            ctx.set(dut.sums.ready, 0)
+            ctx.set(dut.sums.tag.ready, 0)
             ctx.set(reset, 1)
             await ctx.tick()
             ctx.set(reset, 0)
-        while len(result.groups) < count:
+        for _ in range(count):
             for _ in range(next(gaps["sums"], 0) if "sums" in gaps else 0):
                 await ctx.tick()
-            group = await get(ctx, dut.sums)
-            result.groups.append((tuple(group.sums), group.slot, group.renew))
+            await get(ctx, dut.sums.tag)
         while len(finished) < len(payloads):
             await ctx.tick()
         for _ in range(40):
-            assert not ctx.get(dut.sums.valid), "groups went on after the last one"
+            assert not ctx.get(dut.sums.tag.valid), "groups went on after the last one"
             await ctx.tick()
 
     async def observer(ctx):
-        ports = [getattr(getattr(dut, name), end) for name in streams for end in ("valid", "ready")]
+        ports = [getattr(dut.sums.tag if name == "sums" else getattr(dut, name), end)
+                 for name in streams for end in ("valid", "ready")]
         cycle = -1 if cut_off is None else -2 - cut_off
         async for _, _, wrong, *values in ctx.tick().sample(dut.wrong, *ports):
             cycle += 1
@@ -241,6 +241,8 @@ def run(dut, layers, *, gaps=None, changes=None, cut_off=None, count=None, backg
                 if cycle >= 0 and values[2 * index] and values[2 * index + 1]:
                     result.cycles[name].append(cycle)
 
+    groups = watched_groups(dut.sums, found=result.groups,
+                            skip=0 if cut_off is None else cut_off + 1)
     simulate(ResetInserter(reset)(dut), *map(producer, payloads), consumer,
-             background=[observer, *background], cycles=cycles)
+             background=[observer, groups, *background], cycles=cycles)
     return result

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .checks import check_lanes, check_range
 from .layouts import OPERAND_WIDTH, Tags
 from .multiplier import LutMultiplier, PortableMultiplier
+from .repeated import repeated
 from .vendor import accumulator_sum
 
 __all__ = ["ProcessingElement", "SystolicArray", "array_latency"]
@@ -59,6 +60,7 @@ class ProcessingElement(wiring.Component):
             "result": Out(signed(accumulator_width)),
         })
 
+    @repeated
     def elaborate(self, platform):
         m = Module()
         x = Signal.like(self.x, reset_less=True)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .checks import check_range
 from .fabric import fabric_product
 from .layouts import OPERAND_WIDTH
+from .repeated import repeated
 from .vendor import registered_products
 
 __all__ = ["Ecp5Multiplier", "Ice40Multiplier", "LutMultiplier", "Multiplier",
@@ -68,6 +69,7 @@ class PortableMultiplier(Multiplier):
     keep that beside its carry chain.
     """
 
+    @repeated
     def elaborate(self, platform):
         m = Module()
         products = registered_products(m, platform, self.family,
@@ -94,6 +96,7 @@ class Ice40Multiplier(Multiplier):
     ELEMENTS = 2
     family = "ice40"
 
+    @repeated
     def elaborate(self, platform):
         m = Module()
         factors = [(self._registered(m, x), self._registered(m, w))
@@ -106,6 +109,7 @@ class Ice40Multiplier(Multiplier):
 class LutMultiplier(Multiplier):
     """Adders over pairs of weight bits, which stay in the fabric of any device."""
 
+    @repeated
     def elaborate(self, platform):
         m = Module()
         for index, (x, w, p) in enumerate(zip(self.x, self.w, self.p, strict=True)):

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .checks import check_range
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Rounding
 from .product import product_for, product_latency
+from .repeated import repeated
 
 __all__ = ["RoundingShift", "ScaleShift", "lane_latency"]
 
@@ -35,21 +36,23 @@ class RoundingShift(wiring.Component):
     ``TFLITE``
         half up at bit 31 first, whose fraction is then forgotten; then half away from zero.
 
-    Golden function: :func:`golden.requant.requantise`. It accepts a token a cycle.
+    Golden function: :func:`golden.requant.requantise`. Free-running: it accepts a token a cycle.
 
     Parameters
     ----------
     held : :class:`int`
-        Cycles, the first one that of ``valid``, for which each token's ``fraction`` stays. From
+        Cycles, the first one that of ``p``, for which each token's ``fraction`` stays. From
         :attr:`HOLDING` on no registers carry it along, but for the end of the way, if it goes on
         for longer.
 
     Members
     -------
-    valid, p, fraction : ``In``
+    p, fraction : ``In``
         A token: product (signed, 64 bits), and the coefficients that remain.
-    o_valid, q : ``Out``
-        The result 10 cycles later, 8 bits of an int8 or uint8 code.
+    held_last : ``In(1)``
+        A token came ``HOLDING - 1`` cycles ago. Of use only if fractions are held that long.
+    q : ``Out(8)``
+        The result 10 cycles later: an int8 or uint8 code.
     """
 
     LATENCY = 10
@@ -63,18 +66,15 @@ class RoundingShift(wiring.Component):
     def __init__(self, *, held=0):
         self.held = held
         super().__init__({
-            "valid": In(1),
             "p": In(signed(2 * MULTIPLIER_WIDTH)),
             "fraction": In(Fraction()),
-            "o_valid": Out(1),
+            "held_last": In(1),
             "q": Out(OPERAND_WIDTH),
         })
 
+    @repeated
     def elaborate(self, platform):
         m = Module()
-        valid = Signal(self.LATENCY)
-        m.d.sync += valid.eq(Cat(self.valid, valid[:-1]))
-        m.d.comb += self.o_valid.eq(valid[-1])
 
         def registered(*values):
             registers = [Signal.like(value, reset_less=True) for value in values]
@@ -89,7 +89,7 @@ class RoundingShift(wiring.Component):
             if stage != self.HOLDING or self.held >= self.LATENCY:
                 return fraction
             late = Signal.like(fraction, reset_less=True)
-            with m.If(valid[stage - 2]):
+            with m.If(self.held_last):
                 m.d.sync += late.eq(fraction)
             return late
 
@@ -213,10 +213,12 @@ class ScaleShift(wiring.Component):
         coefficients = self.coefficients
         fraction = Signal(Fraction(), reset_less=True)
         taken = [fraction[name].eq(coefficients[name]) for name in Fraction().members]
+        valid = Signal(rounding.LATENCY)
+        m.d.sync += valid.eq(Cat(product.o_valid, valid[:-1]))
         m.d.comb += [
-            rounding.valid.eq(product.o_valid),
+            rounding.held_last.eq(valid[rounding.HOLDING - 2]),
             rounding.p.eq(product.p),
-            self.o_valid.eq(rounding.o_valid),
+            self.o_valid.eq(valid[-1]),
             self.q.eq(rounding.q),
         ]
         if self.holds:

@@ -12,9 +12,9 @@ from pathlib import Path
 from amaranth import *
 from amaranth.lib import memory
 
-__all__ = ["FAMILIES", "PRODUCT_LATENCY", "VERILOG", "accumulator_sum", "block_memory",
-           "conditional_sum", "definitions", "ecp5_banks", "registered_copies",
-           "registered_product", "registered_products", "single_port_memory"]
+__all__ = ["FAMILIES", "PRODUCT_LATENCY", "accumulator_sum", "block_memory", "conditional_sum",
+           "definitions", "ecp5_banks", "registered_copies", "registered_product",
+           "registered_products", "single_port_memory"]
 
 
 #: Families of devices; ``portable`` is any.
@@ -30,10 +30,6 @@ _ECP5_RAM = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}
 _ECP5_SHARING = 24
 #: Words of an SPRAM of iCE40, and bits that it can write alone.
 _ICE40_RAM, _ICE40_NIBBLE = 16384, 4
-
-
-class VERILOG:
-    """The platform for which a design is elaborated when vendors' cells may be in its Verilog."""
 
 
 def registered_product(m, platform, family, a, b, *, name):

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .layouts import OPERAND_WIDTH
 from .operands import WINDOW_TAPS
+from .repeated import repeated
 
 __all__ = ["SUM_WIDTH", "WindowSum"]
 
@@ -59,6 +60,7 @@ class WindowSum(wiring.Component):
             "o": Out(signed(SUM_WIDTH)),
         })
 
+    @repeated
     def elaborate(self, platform):
         m = Module()
 
@@ -78,7 +80,7 @@ class WindowSum(wiring.Component):
         total = self._add(m, low, high, place=4)
 
         # Stage 7: subtract from the origin, which has no carry: the lowest digit of 128 is 0.
-        origins = Signal(self.LATENCY - 1)
+        origins = Signal(self.LATENCY - 1, reset_less=True)
         origin = Signal(signed(SUM_WIDTH), reset_less=True)
         m.d.sync += origins.eq(Cat(self.origin, origins[:-1]))
         with m.If(origins[-1]):

@@ -9,7 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.fabric import fabric_latency, fabric_product
-from hdl.vendor import FAMILIES, VERILOG
+from hdl.repeated import VerilogPlatform
+from hdl.vendor import FAMILIES
 from hdl.verilog import emit
 from tests.hdl.bench import trace
 
@@ -60,4 +61,4 @@ def test_uses_the_family_blocks(family):
     for a, b in [(unsigned(4), signed(4)), (signed(4), unsigned(4)), (signed(4), signed(3))]:
         with pytest.raises(ValueError, match="^Factors must be both signed or both unsigned, "
                                              "the second of an even number of bits, not "):
-            fabric_product(m, VERILOG, family, Signal(a), Signal(b), name="product")
+            fabric_product(m, VerilogPlatform("top"), family, Signal(a), Signal(b), name="product")

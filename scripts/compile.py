@@ -9,19 +9,16 @@ from hdl.top import CONTROLS
 from scripts.console import Refused, columns, output, printable, running
 from scripts.figures import layer_figures, needs
 from scripts.files import publishing
-from scripts.generate import TOP, engine, linted, write_engine, write_manifest
-from scripts.lint import WAIVERS
+from scripts.generate import engine_verilog, write_engine, write_manifest
 from scripts.models import load_model
 from scripts.options import (
     calibration_option,
     config_option,
     directory_option,
     model_argument,
-    refusing,
     writing,
 )
 from scripts.package import description, images
-from sim.generated import kept
 
 __all__ = ["compile_", "write_folder"]
 
@@ -56,17 +53,8 @@ def compile_(model, config, directory, control, calibration):
     except ValueError as error:
         raise Refused(f"{loaded.file}: {error}") from None
     with writing(), running(f"Writing the program and the Verilog of {config.name}"):
-        contents = write_folder(loaded, program, _verilog(config, control), directory)
+        contents = write_folder(loaded, program, engine_verilog(config, control), directory)
     _say(contents, directory)
-
-
-def _verilog(config, control):
-    """Linted Verilog of an engine, which is the same for all models."""
-    def make():
-        with refusing():
-            component = engine(config, control)
-        return linted(component, config)
-    return kept([TOP, control, config.as_dict(), dict(WAIVERS)], make)
 
 
 def write_folder(model, program, verilog, directory):

@@ -10,11 +10,13 @@ from pathlib import Path
 from hdl.top import CONTROLS
 from hdl.verilog import emit
 from scripts.files import publishing
-from scripts.lint import lint
+from scripts.lint import WAIVERS, lint
+from scripts.options import refusing
 from scripts.registers import c_header
+from sim.generated import kept
 
-__all__ = ["HEADER", "TOP", "engine", "generate", "linted", "manifest", "ports_of", "verilog_of",
-           "write_engine", "write_manifest"]
+__all__ = ["HEADER", "TOP", "engine", "engine_verilog", "generate", "manifest", "ports_of",
+           "verilog_of", "write_engine", "write_manifest"]
 
 
 #: Top module of generated Verilog.
@@ -33,6 +35,29 @@ def engine(config, control="axi"):
 def verilog_of(component):
     """Return the Verilog of ``component`` as module :data:`TOP`."""
     return emit(component, name=TOP)
+
+
+def engine_verilog(config, control="axi", *, linted=False):
+    """Return the Verilog of :func:`engine`, generated once for a configuration and a bus, and
+    linted once if that is wanted.
+
+    Raises
+    ------
+    Refused
+        If there is no such engine.
+    CheckFailed
+        If lint finds a fault.
+    """
+    def make():
+        with refusing():
+            component = engine(config, control)
+        return verilog_of(component)
+
+    key = [TOP, control, config.as_dict()]
+    verilog = kept(key, make)
+    if linted:
+        return kept([*key, dict(WAIVERS)], lambda: _linted(verilog, config.name))
+    return verilog
 
 
 def ports_of(verilog):
@@ -59,31 +84,30 @@ def manifest(config, verilog):
     }
 
 
-def generate(component, config, directory):
-    """Write ``<name>.v``, :data:`HEADER` and ``manifest.json`` of ``component`` to ``directory``.
+def generate(config, control, directory):
+    """Write ``<name>.v``, :data:`HEADER` and ``manifest.json`` of an engine to ``directory``.
 
     Returns what the manifest holds. The Verilog is linted first: a fault leaves ``directory`` as
     it was. The same configuration gives the same bytes.
 
     Raises
     ------
-    CheckFailed
-        If lint finds a fault.
+    CheckFailed, Refused
+        As :func:`engine_verilog` does.
     OSError
         If ``directory`` cannot be written.
     """
-    verilog = linted(component, config)
+    verilog = engine_verilog(config, control, linted=True)
     with publishing(directory) as staging:
         contents = write_engine(verilog, config, staging)
         write_manifest(contents, staging)
     return contents
 
 
-def linted(component, config):
-    """Return the Verilog of ``component``, made for ``config``, in which lint finds no fault."""
-    verilog = verilog_of(component)
+def _linted(verilog, name):
+    """Return the text ``verilog``, in which lint finds no fault."""
     with tempfile.TemporaryDirectory(prefix="celosia-") as folder:
-        path = Path(folder, f"{config.name}.v")
+        path = Path(folder, f"{name}.v")
         path.write_text(verilog, encoding="utf-8")
         lint(path, top=TOP)
     return verilog

@@ -1,9 +1,6 @@
 """``celosia generate`` and ``celosia synth``: Verilog of a configuration, placed and routed."""
 
-import warnings
-
 import click
-from amaranth.hdl import UnusedElaboratable
 
 from hdl.config import load
 from hdl.top import CONTROLS
@@ -12,7 +9,6 @@ from scripts.boards import BOARDS
 from scripts.console import CheckFailed, output, running
 from scripts.devices import device_of
 from scripts.files import write_whole
-from scripts.generate import engine
 from scripts.generate import generate as write_engine
 from scripts.options import (
     config_option,
@@ -29,14 +25,6 @@ from scripts.units import by_unit, map_units
 from scripts.units import table as unit_table
 
 __all__ = ["generate", "synth"]
-
-
-def _component(make, *arguments):
-    """Return what ``make`` makes of the arguments, unless that is refused."""
-    # An engine that is refused before it is elaborated is not a mistake.
-    warnings.simplefilter("ignore", UnusedElaboratable)
-    with refusing():
-        return make(*arguments)
 
 
 @click.command(epilog="""
@@ -57,9 +45,8 @@ def generate(config, directory, control):
     version, the SHA-256 of the Verilog, its top module and its ports. The Verilog passes
     Verilator's lint first, and the same configuration gives the same bytes on every machine.
     """
-    component = _component(engine, config, control)
     with writing(), running(f"Generating and linting {config.name}"):
-        contents = write_engine(component, config, directory)
+        contents = write_engine(config, control, directory)
     click.echo(f"{directory / contents['verilog']}: top module {contents['top']}, "
                f"{len(contents['ports'])} ports")
 
@@ -117,7 +104,8 @@ def synth(config, directory, name, clock, part, units, seeds, jobs, resume, repo
             figures = bitstream(board, config, directory, seeds=seeds, mhz=clock, jobs=jobs,
                                 resume=resume, toolchain=tools)
     else:
-        component = _component(PARTS[part], config)
+        with refusing():
+            component = PARTS[part](config)
         with writing():
             figures = synthesise(component, config, directory, seeds=seeds, target=target,
                                  jobs=jobs, resume=resume, toolchain=tools)

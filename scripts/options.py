@@ -1,10 +1,12 @@
 """Options that commands share, and what turns an error of theirs into one line."""
 
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from amaranth.hdl import UnusedElaboratable
 
 from hdl.config import load
 from scripts.console import Refused
@@ -24,6 +26,8 @@ def refusing():
     try:
         yield
     except (TypeError, ValueError) as error:
+        # An engine that is refused before it is elaborated is not a mistake.
+        warnings.simplefilter("ignore", UnusedElaboratable)
         raise Refused(str(error)) from None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import scripts.compile
+import scripts.generate
 from compiler.model import Dequantise, Model, Port
 from compiler.onnx_host import Lookup, Quantise, Rearrange, Softmax
 from compiler.program import compile_network
@@ -19,7 +19,6 @@ from golden.network import Network, Node
 from golden.quantisation import Quantisation
 from hdl.config import CONFIGURATIONS
 from hdl.isa import Destination
-from scripts.console import CheckFailed
 from scripts.hoststeps import described, restored
 from scripts.package import Package, description, images
 from sim.engine import frame_packets, load_packets, start_packet
@@ -185,14 +184,14 @@ def test_what_does_not_fit_writes_nothing(refused, save, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_verilog_that_lint_rejects_writes_nothing(celosia, save, tmp_path, monkeypatch):
-    def fail(_key, _make):
-        raise CheckFailed("Lint: %Error-ASSIGNIN")
+def test_verilog_that_cannot_be_made_writes_nothing(refused, save, tmp_path, monkeypatch):
+    def fail(_config, control):
+        raise ValueError(f"No engine with {control}")
 
-    monkeypatch.setattr(scripts.compile, "kept", fail)
-    result = celosia("compile", save(convolutions()), "--config", "tiny", "-o", tmp_path / "out")
-    assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "celosia: Lint: %Error-ASSIGNIN"
+    monkeypatch.setattr(scripts.generate, "engine", fail)
+    monkeypatch.setattr(scripts.generate, "kept", lambda _key, make: make())
+    line = refused("compile", save(convolutions()), "--config", "tiny", "-o", tmp_path / "out")
+    assert line == "No engine with axi"
     assert not (tmp_path / "out").exists()
 
 

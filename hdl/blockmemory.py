@@ -258,7 +258,8 @@ class StreamedMemory(wiring.Component):
         m.submodules.storage = storage = SteadyMemory(
             width=self.width, depth=self.depth, side=self.side, parts=self.parts,
             family=self.family)
-        m.submodules.buffer = buffer = StreamBuffer(self.o.payload.shape(), depth=self.ROOM)
+        m.submodules.buffer = buffer = StreamBuffer(
+            self.o.payload.shape(), depth=self.ROOM, reserved=True)
         m.submodules.places = places = Places(self.ROOM)
         wiring.connect(m, buffer.o, wiring.flipped(self.o))
         m.d.comb += [

@@ -33,6 +33,9 @@ class StreamBuffer(wiring.Component):
     family : :class:`str`
         One of :data:`hdl.vendor.FAMILIES`. On iCE40, which has no LUT RAM, payloads are in block
         RAM, whose own register is the output.
+    reserved : :class:`bool`
+        Whether whoever fills it keeps count and never offers more than it can hold. Then nothing
+        has to be decided when a payload comes, and ``i.ready`` is always high.
 
     Members
     -------
@@ -44,8 +47,9 @@ class StreamBuffer(wiring.Component):
 
     LATENCY = 2
 
-    def __init__(self, shape, *, depth, family="portable"):
+    def __init__(self, shape, *, depth, family="portable", reserved=False):
         check_range("Depth", depth, 2, 65536)
+        self.reserved = reserved
         self.shape = shape
         self.depth = depth
         self.family = family
@@ -75,8 +79,8 @@ class StreamBuffer(wiring.Component):
         count, some, free = self.count, self.some, self.free
         push, pop, taken = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(free),
-            push.eq(self.i.valid & free),
+            self.i.ready.eq(1 if self.reserved else free),
+            push.eq(self.i.valid & self.i.ready),
             taken.eq(self.o.valid & self.o.ready),
             pop.eq(some & (~self.o.valid | self.o.ready)),
             write.data.eq(self.i.payload), write.en.eq(push),

@@ -132,7 +132,7 @@ class ActivationMemory(wiring.Component):
         ]
         for index, routes in enumerate(groups):
             m.submodules[routes[0].name.lower()] = buffer = StreamBuffer(
-                word.shape(), depth=self.ROOM, family=self.family)
+                word.shape(), depth=self.ROOM, family=self.family, reserved=True)
             m.d.comb += [
                 buffer.i.payload.eq(word),
                 buffer.i.valid.eq(comes[index]),

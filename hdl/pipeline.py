@@ -9,7 +9,7 @@ from .coefficients import CoefficientBank
 from .config import Configuration
 from .drain import DrainController, SlotToken
 from .feeder import RowFeeder, WeightFeeder
-from .fifo import StreamBuffer, StreamRegister, counted
+from .fifo import StreamBuffer, counted
 from .issue import StepIssuer
 from .layouts import OPERAND_WIDTH, Coefficients, SumGroups, Tags, Tile
 from .multiplier import multiplier_class
@@ -135,17 +135,19 @@ class ConvPipeline(wiring.Component):
         """Buffer both operands, and feed the array step by step."""
         config = self.config
         # Twice a step: one that runs, one that arrives; and at least what comes until that is known
-        # of the one, and the sender of weights knows that there is room (`_land`).
+        # of the one, and the sender knows that there is room (`_land`).
         depth = max(config.channels + 9, 2 * config.channels + 1)
         m.submodules.activations = activations = StreamBuffer(
-            self.activations.payload.shape(), depth=depth, family=config.family)
+            self.activations.payload.shape(), depth=depth, family=config.family,
+            reserved=not config.lean)
         m.submodules.weights = weights = StreamBuffer(
-            self.weights.payload.shape(), depth=depth, family=config.family)
+            self.weights.payload.shape(), depth=depth, family=config.family,
+            reserved=not config.lean)
         m.submodules.row_feeder = rows = RowFeeder(rows=config.rows, channels=config.channels)
         m.submodules.weight_feeder = columns = WeightFeeder(
             columns=config.columns, lanes=config.lanes)
-        self._join(m, "word", wiring.flipped(self.activations), activations.i)
-        self._land(m, wiring.flipped(self.weights), weights)
+        self._land(m, "activation", wiring.flipped(self.activations), activations)
+        self._land(m, "weight", wiring.flipped(self.weights), weights)
 
         start, active, unsigned = Signal(), Signal(), Signal()
         m.d.sync += [
@@ -211,7 +213,7 @@ class ConvPipeline(wiring.Component):
         depth = margin + max(4, -(-(array.LATENCY + config.lanes + last.latency + 6)
                                   // config.lane_interval))
         m.submodules.outputs = outputs = StreamBuffer(
-            self.outputs.payload.shape(), depth=depth, family=config.family)
+            self.outputs.payload.shape(), depth=depth, family=config.family, reserved=True)
         room = Signal(range(depth + 1), init=depth)
         returned, claimed = Signal(), Signal()
         # The count is a cycle late, and so is what is said of it.
@@ -237,29 +239,20 @@ class ConvPipeline(wiring.Component):
                 code = delayed
             m.d.comb += outputs.i.payload[index].eq(code)
 
-    def _land(self, m, source, buffer):
+    def _land(self, m, name, source, buffer):
         """Connect a stream to a buffer that may be far away, but a lean engine's: by registers that
         never wait, as they are let go only while there will be room."""
         if self.config.lean:
             wiring.connect(m, source, buffer.i)
             return
-        landed = Signal.like(buffer.i.payload, reset_less=True)
-        enough = Signal()
+        landed = Signal.like(buffer.i.payload, name=name, reset_less=True)
+        enough = Signal(name=f"room_for_{name}")
         # The level is four cycles late for who sends.
         m.d.sync += [
             enough.eq(buffer.level <= buffer.depth - 4), source.ready.eq(enough),
             buffer.i.valid.eq(source.valid & source.ready), landed.eq(source.payload),
         ]
         m.d.comb += buffer.i.payload.eq(landed)
-
-    def _join(self, m, name, source, target):
-        """Connect two streams by a register, since one end may be far away; but a lean engine's."""
-        if self.config.lean:
-            wiring.connect(m, source, target)
-            return
-        m.submodules[name] = register = StreamRegister(source.payload.shape())
-        wiring.connect(m, source, register.i)
-        wiring.connect(m, register.o, target)
 
     def _take_sums(self, m, token, drain, bank, credit):
         """Let sums from elsewhere into ``token``; return when, and where they wait."""

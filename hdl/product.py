@@ -7,9 +7,11 @@ from amaranth.lib.wiring import In, Out
 from .checks import check_range
 from .fabric import fabric_product
 from .layouts import MULTIPLIER_WIDTH
+from .repeated import repeated
 from .vendor import registered_product
 
-__all__ = ["DigitSerialProduct", "PipelinedProduct", "product_for", "product_latency"]
+__all__ = ["DigitSerialProduct", "HalvesProduct", "PipelinedProduct", "product_for",
+           "product_latency"]
 
 
 class WideProduct(wiring.Component):
@@ -47,46 +49,44 @@ class WideProduct(wiring.Component):
         })
 
 
-class PipelinedProduct(WideProduct):
+class HalvesProduct(wiring.Component):
     """Three products of halves (Karatsuba), one of them in the fabric: two DSP blocks in all.
 
     With ``a = ah · 2^16 + al`` and likewise ``b``, the halves ``al`` and ``bl`` being unsigned:
     ``p = ah·bh · 2^32 + ((ah + al)·(bh + bl) - ah·bh - al·bl) · 2^16 + al·bl``.
     The sums of halves have 18 signed bits, as many as a DSP block of most devices takes. The
-    fabric multiplies ``al·bl``, which has no sign to care for.
+    fabric multiplies ``al·bl``, which has no sign to care for. Free-running.
 
     Parameters
     ----------
-    side : shape-castable
-        What is carried along.
     family : str
         One of :data:`hdl.vendor.FAMILIES`.
+
+    Members
+    -------
+    a, b : ``In(signed(32))``
+    p : ``Out(signed(64))``
+        Their product, 8 cycles later.
     """
 
-    interval = 1
-    latency = 8
+    LATENCY = 8
 
-    def __init__(self, *, side, family="portable"):
+    def __init__(self, *, family="portable"):
         self.family = family
-        super().__init__(side=side)
+        super().__init__({
+            "a": In(signed(MULTIPLIER_WIDTH)),
+            "b": In(signed(MULTIPLIER_WIDTH)),
+            "p": Out(signed(2 * MULTIPLIER_WIDTH)),
+        })
 
+    @repeated
     def elaborate(self, platform):
         m = Module()
-        valid = Signal(self.latency)
-        m.d.sync += valid.eq(Cat(self.valid, valid[:-1]))
-        m.d.comb += self.o_valid.eq(valid[-1])
 
         def registered(value):
             register = Signal.like(value, reset_less=True)
             m.d.sync += register.eq(value)
             return register
-
-        side = self.side
-        for stage in range(1, self.latency + 1):
-            delayed = Signal(self.side_shape, name=f"side{stage}", reset_less=True)
-            m.d.sync += delayed.eq(side)
-            side = delayed
-        m.d.comb += self.o_side.eq(side)
 
         # Stages 1 to 4: the products of halves. The fabric takes all of these cycles for its own.
         half = MULTIPLIER_WIDTH // 2
@@ -110,6 +110,39 @@ class PipelinedProduct(WideProduct):
                + Cat(begin[-1], cross_rest).as_signed())[1:len(outer_rest) + 1]
         m.d.comb += self.p.eq(Cat(registered(registered(outer[:half])), registered(begin[:-1]),
                                   registered(end)))
+        return m
+
+
+class PipelinedProduct(WideProduct):
+    """A :class:`HalvesProduct`, and what goes beside it.
+
+    Parameters
+    ----------
+    side : shape-castable
+        What is carried along.
+    family : str
+        One of :data:`hdl.vendor.FAMILIES`.
+    """
+
+    interval = 1
+    latency = HalvesProduct.LATENCY
+
+    def __init__(self, *, side, family="portable"):
+        self.family = family
+        super().__init__(side=side)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.halves = halves = HalvesProduct(family=self.family)
+        valid = Signal(self.latency)
+        m.d.sync += valid.eq(Cat(self.valid, valid[:-1]))
+        side = self.side
+        for stage in range(1, self.latency + 1):
+            delayed = Signal(self.side_shape, name=f"side{stage}", reset_less=True)
+            m.d.sync += delayed.eq(side)
+            side = delayed
+        m.d.comb += [halves.a.eq(self.a), halves.b.eq(self.b), self.p.eq(halves.p),
+                     self.o_valid.eq(valid[-1]), self.o_side.eq(side)]
         return m
 
 

@@ -8,6 +8,7 @@ from .blockmemory import BlockMemory
 from .checks import check_range
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH
 from .operands import TABLE_ENTRIES
+from .repeated import repeated
 
 __all__ = ["VectorControl", "VectorLane"]
 
@@ -92,6 +93,7 @@ class VectorLane(wiring.Component):
             "given": Out(signed(MULTIPLIER_WIDTH)),
         })
 
+    @repeated
     def elaborate(self, platform):
         m = Module()
         control = self.control
@@ -113,7 +115,7 @@ class VectorLane(wiring.Component):
 
         # Stages 3 and 4: a maximum stays as it is where the operand is not greater.
         total3, total4 = addend + operand, register("total4")
-        greater3, greater4 = (compared - operand)[-1], Signal()
+        greater3, greater4 = (compared - operand)[-1], Signal(reset_less=True)
         m.d.sync += [total4.eq(total3), greater4.eq(greater3)]
         m.d.comb += [
             write.addr.eq(control.slot4), write.data.eq(total4),

@@ -192,6 +192,6 @@ def _lanes(config, line, pitch, height, blocks):
     for lane in range(config.lanes):
         columns = line[lane * config.slots * pitch:][:config.slots * pitch]
         free = [site for index, site in enumerate(columns) if index % pitch >= height]
-        result |= {f"lane{lane}.product.{block}.dsp": site.name
+        result |= {f"lane{lane}.product.halves.{block}.dsp": site.name
                    for block, site in zip(blocks, free, strict=False)}
     return result

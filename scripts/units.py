@@ -21,7 +21,7 @@ RESOURCES = ("lut", "ff", "dsp", "bram")
 UNITS = MappingProxyType({
     "array, with its feeders": tuple(
         f"engine.pipeline.{name}" for name in (
-            "array", "row_feeder", "weight_feeder", "activations", "weights", "word")),
+            "array", "row_feeder", "weight_feeder", "activations", "weights")),
     "scale-shift lanes": ("engine.pipeline",),
     "window unit": ("engine.window",),
     "vector unit": ("engine.vector",),

@@ -46,7 +46,7 @@ def test_every_block_has_a_site_of_its_own(config):
         served = [where[planned[f"array.multiplier_0_{column}.product0.dsp"]].x
                   for column in range(lane, config.columns, config.lanes)]
         for block in ("high", "both"):
-            x = where[planned[f"lane{lane}.product.{block}.dsp"]].x
+            x = where[planned[f"lane{lane}.product.halves.{block}.dsp"]].x
             assert min(served) <= x <= max(served) + 3 * 8
 
 

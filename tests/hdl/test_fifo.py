@@ -60,6 +60,35 @@ def test_keeps_order_at_any_pace(depth, i_share, o_share, family):
     assert total > 50
 
 
+@FAMILIES
+@pytest.mark.parametrize("depth", [2, 5, 17])
+def test_takes_all_that_has_its_place(depth, family):
+    """Whoever keeps count fills the buffer to its last place, and never has to wait."""
+    source = random.Random(depth)
+    dut = StreamBuffer(8, depth=depth, family=family, reserved=True)
+    levels, received = [], []
+
+    async def bench(ctx):
+        sent = 0
+        for _ in range(400):
+            assert ctx.get(dut.i.ready)
+            assert ctx.get(dut.level) == sent - len(received)
+            offered, accepting = sent - len(received) < depth, source.random() < 0.6
+            ctx.set(dut.i.valid, offered)
+            ctx.set(dut.i.payload, sent % 256)
+            ctx.set(dut.o.ready, accepting)
+            if ctx.get(dut.o.valid) and accepting:
+                received.append(ctx.get(dut.o.payload))
+            sent += offered
+            levels.append(sent - len(received))
+            await ctx.tick()
+
+    simulate(dut, bench)
+    assert max(levels) == depth
+    assert received == [number % 256 for number in range(len(received))]
+    assert len(received) > 100
+
+
 @pytest.mark.parametrize(("i_share", "o_share"), [(1, 1), (1, 0.2), (0.2, 1), (0.5, 0.5)])
 def test_register_keeps_order_at_any_pace(i_share, o_share):
     """A payload shows one cycle after it went in, if those before it have left."""

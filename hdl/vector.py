@@ -52,7 +52,7 @@ class VectorUnit(wiring.Component):
       to go on, the last group of a layer is offered in cycle ``t + parts + 6`` if there is one tap,
       else in cycle ``t + parts + 3 + max(3, n)``. Here ``n`` is the number of groups that have
       not left: ``live * parts`` of the last tile, and if ``dead`` of its rows are not live, and
-      there is a tile before it, ``max(0, dead * (parts + 1 - taps))`` of that.
+      the block has a tile before it, ``max(0, dead * (parts + 1 - taps))`` of that.
     - A table's entry takes two cycles. Words go on from the second cycle after the last one's on.
     - A layer is accepted from the third cycle on after the last group of the one before, and
       after the last word, live or not. Its first word goes on two cycles later or when it has
@@ -103,7 +103,7 @@ class VectorUnit(wiring.Component):
         self.lanes = lanes
         self.slots = slots
         self.parts = parts
-        self.depth = max(rows * parts + self.SPARE, 11)
+        self.depth = self.places(rows=rows, parts=parts)
         super().__init__({
             "layers": In(stream.Signature(Instruction())),
             "words": In(stream.Signature(FetchedWord(channels=channels))),
@@ -111,6 +111,11 @@ class VectorUnit(wiring.Component):
             "sums": Out(SumGroups(lanes=lanes, slots=slots)),
             "loaded": Out(1),
         })
+
+    @classmethod
+    def places(cls, *, rows, parts):
+        """Return how many sums have room in a unit of so many rows, and groups of a word."""
+        return max(rows * parts + cls.SPARE, 11)
 
     def elaborate(self, platform):
         m = Module()

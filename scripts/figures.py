@@ -8,7 +8,7 @@ from golden.elementwise import ElementwiseLayer
 from golden.layer import ConvLayer
 from golden.pool import PoolLayer
 from hdl.isa import Opcode
-from sim.cycles import Cycles, layer_cycles
+from sim.cycles import Cycles, layer_cycles, table_cycles
 
 __all__ = ["COMPUTING", "MEMORIES", "LayerFigures", "frame_cycles", "layer_figures", "macs_of",
            "needs", "operation", "utilisation"]
@@ -98,18 +98,22 @@ def layer_figures(network, program):
 def frame_cycles(program):
     """Return the predicted cycles from one batch of frames to the next, while they keep coming.
 
-    Layers and the sending of results are counted one after the other; of the frames' transfer,
-    32 bits a cycle, what does not fit beside the layers that come after the RECEIVE.
+    Layers and the sending of results are counted one after the other, with the tables of one layer
+    after another on the vector unit; of the frames' transfer, 32 bits a cycle, what does not fit
+    beside the layers that come after the RECEIVE.
 
     Parameters
     ----------
     program : compiler.program.Program or compiler.plan.Plan
     """
     cycles, hidden, beats, received = 0, 0, 0, False
+    before = None
     for fields in program.instructions[1:]:
         taken = 0
         if fields["opcode"] in COMPUTING:
             taken = layer_cycles(fields, program.config, 0).total
+            taken += table_cycles(before, fields, program.config) if before else 0
+            before = fields
         elif fields["opcode"] == Opcode.SEND:
             taken = frame_beats(program.config, fields["pixels"] + 1)
         elif fields["opcode"] == Opcode.RECEIVE:

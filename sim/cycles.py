@@ -7,16 +7,22 @@ from hdl.array import array_latency
 from hdl.isa import Opcode
 from hdl.memories import ActivationMemory
 from hdl.multiplier import multiplier_class
-from hdl.operands import window_steps
+from hdl.operands import TABLE_ENTRIES, window_steps
 from hdl.pipeline import coefficient_delay
 from hdl.reader import ActivationReader
 from hdl.scaleshift import lane_latency
 from hdl.vector import VectorUnit
 from hdl.window import WindowUnit
 from hdl.writer import ResultWriter
+from sim.vector_cycles import Walk, vector_cycles
 from sim.window_cycles import Raster, window_cycles
 
-__all__ = ["Cycles", "layer_cycles"]
+__all__ = ["Cycles", "layer_cycles", "table_cycles"]
+
+
+#: Cycles from a last sum being taken by the lanes to tables being filled, and from these being
+#: there to the first request.
+_TABLES_TAKEN = 5
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,23 @@ def layer_cycles(fields, config, macs):
     """
     model = {Opcode.CONV: _conv, Opcode.DEPTHWISE: _depthwise, Opcode.VECTOR: _vector}
     return model[fields["opcode"]](_Extents(fields, config), config, macs)
+
+
+def table_cycles(before, fields, config):
+    """Return the cycles from a layer's last result to the first request of the next one for which
+    the next one's tables are to blame; none unless both are on the vector unit.
+
+    An entry takes two cycles, from when the last sum of the layer before has left the unit.
+
+    Parameters
+    ----------
+    before, fields : dict
+        Of the two instructions, as for :func:`layer_cycles`.
+    config : Configuration
+    """
+    if not (before["opcode"] == fields["opcode"] == Opcode.VECTOR and fields.get("table")):
+        return 0
+    return 2 * TABLE_ENTRIES + _TABLES_TAKEN - _lanes_latency(config)
 
 
 class _Extents:
@@ -152,28 +175,20 @@ def _writes(extents, config, reduction):
 
 
 def _vector(extents, config, macs):
-    """On the vector unit.
-
-    A word takes a cycle for each of its groups, one of a row that belongs to no pixel a single
-    one, and none if nothing comes after it. Sums of more than one tap leave while the first tap
-    of the next tile comes; those of the last tile leave after it.
-    """
-    taps, parts = extents.steps, config.parts
-    words = extents.pixels * taps * extents.blocks
-    passed = extents.dead * taps * extents.blocks - extents.dead
-    tail = 0
-    if taps > 1:
-        # Groups that have not left when the last word comes.
-        waiting = (config.rows - extents.dead) * parts
-        if extents.tiles * extents.blocks > 1:
-            waiting += max(0, extents.dead * (parts + 1 - taps))
-        tail = max(3, waiting) - 3
-    block = extents.pixels * taps * parts + extents.dead * taps
-    short = max(0, _set_cycles(config, config.channels) - block)
+    """On the vector unit: :func:`sim.vector_cycles.vector_cycles`."""
+    walk = Walk(rows=config.rows, parts=config.parts, taps=extents.steps, tiles=extents.tiles,
+                blocks=extents.blocks, dead=extents.dead)
+    depth = VectorUnit.places(rows=config.rows, parts=config.parts)
+    interval = config.lane_interval
+    paced = vector_cycles(walk, depth=depth, sets=0, interval=interval)
+    total = vector_cycles(walk, depth=depth, sets=_set_cycles(config, config.channels),
+                          interval=interval)
+    words = extents.pixels * extents.steps * extents.blocks
+    passed = extents.dead * (extents.steps * extents.blocks - 1)
+    compute = macs / (config.rows * config.columns)
     return Cycles(
-        compute=macs / (config.rows * config.columns), channels=0, pixels=passed,
-        memory=words - macs / (config.rows * config.columns), lanes=words * (parts - 1) + tail,
-        coefficients=(extents.blocks - 1) * short,
+        compute=compute, channels=0, pixels=passed, memory=words - compute,
+        lanes=paced - words - passed, coefficients=total - paced,
         fill=_reading_latency(config) - 1 + VectorUnit.LATENCY + 1 + _lanes_latency(config))
 
 

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from compiler.program import compile_network
+from golden.elementwise import ElementwiseLayer
 from golden.layer import ConvLayer
-from golden.network import Network
+from golden.network import Network, Node
+from golden.pool import PoolLayer
 from hdl.config import CONFIGURATIONS
 from hdl.sequencer import COMPUTING
-from sim.cycles import layer_cycles
+from sim.cycles import layer_cycles, table_cycles
 from sim.engine import EngineSimulation
 from tests.cosim.engines import ENGINES, engine
 from tests.cosim.networks import network
@@ -35,6 +37,10 @@ LAYERS = (
     (64, 64, (1, 1), 1, (0, 0, 0, 0), 1, (25, 5)),
     (3, 16, (7, 7), 2, (3, 3, 3, 3), 1, (48, 48)),
 )
+
+
+#: Cycles from a layer's last result to the first request of one that waits for that alone.
+NEXT_LAYER = 3
 
 
 def check(drawn, program, frames, simulation):
@@ -113,6 +119,57 @@ def test_equals_the_hardware_where_results_and_operands_share_a_port():
         assert check(single, program, frames, simulation) >= 1
         lost += layer_cycles(program.instructions[1], config, macs=1).memory
     assert lost > 100
+
+
+def chain_of_vectors(rng, shape):
+    """A network of two sums of two tensors, after a pooling and before another."""
+    def addition(name, *inputs):
+        layer = ElementwiseLayer(name=name, tables=rng.integers(-99, 99, (2, 256)),
+                                 input_unsigned=(False, False))
+        return Node(layer, inputs, name)
+
+    def pooling(name, source):
+        rows, columns = rng.integers(2, 4, 2).tolist()
+        layer = PoolLayer(name=name, kind="max", kernel=(rows, columns),
+                          padding=(rows - 1, columns - 1, 0, 0))
+        return Node(layer, (source,), name)
+
+    nodes = (pooling("a", "x"), addition("b", "x", "a"), addition("c", "a", "b"),
+             pooling("d", "c"))
+    return Network(input="x", input_shape=shape, input_unsigned=False, nodes=nodes, output="d")
+
+
+@pytest.mark.parametrize("name", ["1x1", "4x4", "8x8"])
+def test_equals_the_hardware_where_sums_wait_for_coefficients(name):
+    """Few pixels of many channels, so that a block takes less than the next set, and groups of
+    several blocks are on their way."""
+    simulation = engine(name)
+    config = simulation.config
+    print("seed 604")
+    rng = np.random.default_rng(604)
+    for blocks, height, width in ((2, 1, 1), (5, 1, 2), (2, 3, 1), (4, 2, 2), (3, 2, 3), (2, 5, 5)):
+        shape = ((blocks - 1) * config.channels + 1, height, width)
+        drawn = chain_of_vectors(rng, shape)
+        program = compile_network(drawn, config)
+        frames = rng.integers(-128, 128, (2, *shape), dtype=np.int8)
+        assert check(drawn, program, frames, simulation) >= 6
+
+
+@pytest.mark.parametrize("name", ["1x1", "4x4", "8x8"])
+def test_tables_take_their_time_after_another_layer_on_the_vector_unit(name):
+    simulation = engine(name)
+    config = simulation.config
+    rng = np.random.default_rng(605)
+    drawn = chain_of_vectors(rng, (config.channels, 4, 4))
+    program = compile_network(drawn, config)
+    frames = rng.integers(-128, 128, (2, config.channels, 4, 4), dtype=np.int8)
+    _, timing = simulation.run(program, frames)
+    layers = [fields for fields in program.instructions if fields["opcode"] in COMPUTING]
+    between = (timing.begun[:, 1:] - timing.done[:, :-1]).tolist()
+    waits = [table_cycles(*pair, config) for pair in zip(layers, layers[1:], strict=False)]
+    assert [wait > 0 for wait in waits] == [True, True, False]
+    expected = [wait or NEXT_LAYER for wait in waits]
+    assert between == [expected, expected]
 
 
 def test_tells_where_the_cycles_go():

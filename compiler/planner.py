@@ -54,8 +54,13 @@ def plan_network(network: Network, config, batch, *, unlimited=False):
     ------
     ValueError
         If the configuration lacks a unit or a memory is too small (then a
-        :class:`ShortageError`), or an instruction cannot hold what a layer needs.
+        :class:`ShortageError`), or an instruction cannot hold what a layer needs, or a lean engine
+        is to compute several frames together.
     """
+    if batch > 1 and config.lean:
+        able = ", ".join(name for name, other in CONFIGURATIONS.items() if not other.lean)
+        raise ValueError(f"A lean engine computes one frame at a time, and {config.name} is one, "
+                         f"so batches of {batch} are for another: {able}")
     network = pruned(network)
     plans, error = _plans(network, config, batch, unlimited=unlimited)
     fitting = [plan for plan in plans if plan.fits()]
@@ -143,6 +148,8 @@ def _shortage(plan, network):
 
 
 def _fits(network, name, batch):
+    if batch > 1 and CONFIGURATIONS[name].lean:
+        return False
     try:
         plans, _ = _plans(network, CONFIGURATIONS[name], batch)
     except ValueError:

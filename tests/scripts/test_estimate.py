@@ -185,3 +185,12 @@ def test_branches_and_defaults():
     assert network.shapes() == {"input": (4, 7, 5), "a": (6, 7, 5), "b": (4, 4, 3),
                                 "c": (6, 7, 5), "d": (6, 1, 1)}
     assert network.output == "d"
+
+
+@pytest.mark.parametrize("memories", ["configured", "unlimited"])
+def test_a_batch_is_not_for_a_lean_engine(refused, memories):
+    line = refused("estimate", "resnet18", "--config", "icebreaker", "--batch", "2", "--memories",
+                   memories)
+    assert line.endswith("A lean engine computes one frame at a time, and icebreaker is one, so "
+                         "batches of 2 are for another: tiny, ecp5-25f, ecp5-85f, ecp5-85f-8x8, "
+                         "ecp5-85f-16x16")

@@ -134,6 +134,7 @@ def _shortage(plan, network):
     width = {"program_words": 4, "weight_words": config.columns, "coefficient_words": 9,
              "activation_words": config.channels}[name]
     most = max(range(len(by_node)), key=by_node.__getitem__)
+    has = getattr(config, name)
     fitting = [other for other in CONFIGURATIONS if _fits(network, other, plan.batch)]
     if fitting:
         remedy = f"it fits {', '.join(fitting)}"
@@ -143,8 +144,8 @@ def _shortage(plan, network):
         remedy = "it fits no configuration that ships; one of your own may"
     return (f"The network needs {needed} {name} ({needed * width} bytes), {by_node[most]} "
             f"({by_node[most] * width} bytes) of them for layer "
-            f"{plan.network.nodes[most].layer.name}; {config.name} has {getattr(config, name)}; "
-            f"{remedy}")
+            f"{plan.network.nodes[most].layer.name}; {config.name} has {has} "
+            f"({has * width} bytes); {remedy}")
 
 
 def _fits(network, name, batch):

@@ -26,20 +26,22 @@ def refuses(message, layers, shape, config=TINY, **options):
     ([conv("small", (2, 2, 1, 1)), conv("wide", (64, 2, 9, 9), padding=(4, 4, 4, 4))],
      (2, 4, 4), TINY,
      "The network needs 5186 weight_words (10372 bytes), 5184 (10368 bytes) of them for layer "
-     "wide; tiny has 4096; it fits icebreaker, ecp5-85f, ecp5-85f-8x8, ecp5-85f-16x16"),
+     "wide; tiny has 4096 (8192 bytes); it fits icebreaker, ecp5-85f, ecp5-85f-8x8, "
+     "ecp5-85f-16x16"),
     ([conv("a", (600, 1, 1, 1))], (1, 1, 1), TINY,
      "The network needs 600 coefficient_words (5400 bytes), 600 (5400 bytes) of them for layer a; "
-     "tiny has 512; it fits ecp5-25f, ecp5-85f, ecp5-85f-8x8, ecp5-85f-16x16"),
+     "tiny has 512 (4608 bytes); it fits ecp5-25f, ecp5-85f, ecp5-85f-8x8, ecp5-85f-16x16"),
     ([conv("a", (2, 2, 1, 1)), conv("b", (16, 2, 1, 1))], (2, 20, 20),
      replace(TINY, activation_words=1000),
      "The network needs 3220 activation_words (6440 bytes), 3220 (6440 bytes) of them for layer b; "
-     "tiny has 1000; it fits icebreaker, ecp5-25f, ecp5-85f, ecp5-85f-8x8, ecp5-85f-16x16"),
+     "tiny has 1000 (2000 bytes); it fits icebreaker, ecp5-25f, ecp5-85f, ecp5-85f-8x8, "
+     "ecp5-85f-16x16"),
     ([conv(f"layer{index}", (2, 2, 1, 1)) for index in range(200)], (2, 2, 2), TINY,
      "The network needs 3264 program_words (13056 bytes), 16 (64 bytes) of them for layer layer0; "
-     "tiny has 1024; it fits no configuration that ships; one of your own may"),
+     "tiny has 1024 (4096 bytes); it fits no configuration that ships; one of your own may"),
     ([conv("a", (4096, 1, 8, 8))], (1, 8, 8), TINY,
      "The network needs 131072 weight_words (262144 bytes), 131072 (262144 bytes) of them for "
-     "layer a; tiny has 4096; no configuration has more than 65536"),
+     "layer a; tiny has 4096 (8192 bytes); no configuration has more than 65536"),
 ])
 def test_what_does_not_fit(layers, shape, config, message):
     refuses(message, layers, shape, config)
@@ -49,7 +51,7 @@ def test_the_batch_is_part_of_what_does_not_fit():
     layers, small = [conv("a", (2, 2, 1, 1))], replace(TINY, activation_words=50)
     chained(layers, (2, 5, 5), small)
     refuses("The network needs 55 activation_words (110 bytes), 55 (110 bytes) of them for layer "
-            "a; tiny has 50; it fits tiny, ecp5-25f, ecp5-85f, ecp5-85f-8x8, "
+            "a; tiny has 50 (100 bytes); it fits tiny, ecp5-25f, ecp5-85f, ecp5-85f-8x8, "
             "ecp5-85f-16x16", layers, (2, 5, 5), small, batch=2)
     for batch in (0, 257):
         refuses(f"batch must be in [1, 256], not {batch}", layers, (2, 5, 5), batch=batch)

@@ -6,7 +6,7 @@ from pathlib import Path
 from hdl.pipeline import ConvPipeline
 from hdl.scan import ScanWrapper
 from hdl.top import CONTROLS
-from scripts.console import running
+from scripts.console import CheckFailed, running
 from scripts.devices import device_of
 from scripts.floorplan import DSP, RAM, plan, plan_memories, sites
 from scripts.generate import TOP, verilog_of
@@ -164,15 +164,28 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
     if board:
         (directory / "pins").write_text(pins, encoding="utf-8")
         context = [CONSTRAINTS[device.family], "pins"]
+    common = [*device.place, *context, "--json", "netlist.json"]
 
     def explain(log):
         lacking = shortage(log)
         return lacking and f"{config.name} does not fit {device.name}: {lacking}"
 
+    def pack():
+        # This nextpnr looks for places for minutes even if there are not as many as cells.
+        log, arguments = directory / "pack.log", [*common, "--pack-only"]
+        own = digest(key, pins, *arguments)
+        if resume and is_current(log, own):
+            return
+        toolchain.run(device.router, arguments, log=log, explain=explain)
+        reason = explain(log.read_text(encoding="utf-8"))
+        if reason:
+            raise CheckFailed(f"{reason}; log: {log}")
+        keep_key(log, own)
+
     def job(seed):
         report, bits = directory / f"nextpnr-{seed}.json", directory / f"nextpnr-{seed}.bits"
-        arguments = [*device.place, *context, "--json", "netlist.json", "--seed", str(seed),
-                     "--freq", str(asked), "--timing-allow-fail", "--report", report.name]
+        arguments = [*common, "--seed", str(seed), "--freq", str(asked), "--timing-allow-fail",
+                     "--report", report.name]
         if board:
             arguments += [BITS[device.family], bits.name]
         own = digest(key, pins, *arguments)
@@ -182,6 +195,8 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
             keep_key(report, own)
         advance()
 
+    if device.family == "ice40":
+        pack()
     toolchain.run_all([lambda seed=seed: job(seed) for seed in range(1, seeds + 1)], jobs)
     return [json.loads((directory / f"nextpnr-{seed}.json").read_text(encoding="utf-8"))
             for seed in range(1, seeds + 1)]

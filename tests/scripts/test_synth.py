@@ -104,6 +104,15 @@ def test_what_does_not_fit(tmp_path):
         synthesise(Grid(rows=5, columns=6), ECP5, tmp_path, toolchain=Toolchain(), seeds=2)
 
 
+def test_what_does_not_fit_an_ice40_is_not_placed(tmp_path):
+    message = (r"^tiny does not fit ice40up5k: ICESTORM_DSP: 9 needed, 8 available; "
+               rf"log: {tmp_path}/pack\.log$")
+    config = replace(CONFIGURATIONS["tiny"], multiplier="portable")
+    with pytest.raises(CheckFailed, match=message):
+        synthesise(Grid(rows=3, columns=3), config, tmp_path, toolchain=Toolchain(), seeds=2)
+    assert not list(tmp_path.glob("nextpnr-*"))
+
+
 def tool(folder, name, script):
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
@@ -135,8 +144,8 @@ def synth(tmp_path, monkeypatch):
     ("echo ERROR: no such cell >&2; echo; exit 1", "exit 0",
      "yosys failed: ERROR: no such cell; log: {out}/yosys.log"),
     ("exit 0", "[ $1 = --version ] || { echo 'ERROR: lost'; echo '0 warnings, 1 error'; exit 1; }",
-     "nextpnr-ice40 failed: ERROR: lost; log: {out}/nextpnr-1.log"),
-    ("exit 0", "[ $1 = --version ] || kill -9 $$",
+     "nextpnr-ice40 failed: ERROR: lost; log: {out}/pack.log"),
+    ("exit 0", "case $* in *--version | *--pack-only) ;; *) kill -9 $$ ;; esac",
      "nextpnr-ice40 failed: it wrote no log; log: {out}/nextpnr-1.log"),
 ])
 def test_a_failing_tool_leaves_no_report(native, synth, tmp_path, yosys, nextpnr, message):

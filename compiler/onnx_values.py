@@ -100,8 +100,8 @@ class Constant:
 
     @classmethod
     def of_array(cls, array, name):
-        """Constant of an array of a type that ONNX tensors are read as."""
-        return cls(name, element_type(array.dtype), array.shape, array)
+        """Constant of an array, or a number, of a NumPy type that ONNX tensors are read as."""
+        return cls(name, element_type(array.dtype), array.shape, np.asarray(array))
 
     def array(self, place):
         """The values; `ModelError` at ``place`` if the tensor is damaged."""

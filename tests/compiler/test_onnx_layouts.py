@@ -146,6 +146,17 @@ def test_constants_may_be_nodes(save):
     check(graph, save, kinds=[ElementwiseLayer])
 
 
+def test_a_number_may_be_quantised_in_the_graph(save):
+    """Shape (): NumPy makes numbers of such arrays, which are not read as initialisers are."""
+    graph = Graph((3, 5, 5))
+    scale, zero = graph.constant(np.float32(0.5)), graph.constant(np.int8(0))
+    codes = graph.add("QuantizeLinear", [graph.constant(np.float32(1.5)), scale, zero])
+    number = graph.add("DequantizeLinear", [codes, scale, zero])
+    value = graph.add("Add", [graph.real("x"), number])
+    graph.output(graph.quantised(value), (3, 5, 5))
+    check(graph, save, kinds=[ElementwiseLayer])
+
+
 @pytest.mark.parametrize("axis", [2, 3, -1])
 def test_maps_are_joined_along_any_axis_if_a_product_follows(axis, save):
     graph = Graph((3, 4, 5))

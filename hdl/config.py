@@ -53,8 +53,9 @@ class Configuration:
     lean : bool
         Whether the engine does with few logic cells: instructions have short fields
         (:func:`hdl.isa.lean_widths`), one is fetched when the activations of the one before
-        have been asked for, and counters have 16 bits, that of cycles 32. Without window and vector
-        unit, and for words of two channels or more.
+        have been asked for, and counters have 16 bits, that of cycles 32. The array is a
+        :class:`hdl.leanarray.LeanArray`. Without window and vector unit, for words of two channels
+        or more, one lane whose interval is at least two, and multipliers ``portable`` or ``ice40``.
 
     activation_words, weight_words : int, 16 to 65536
         Words of ``channels`` codes, and of ``columns`` weights, that the engine holds.
@@ -114,6 +115,12 @@ class Configuration:
             raise ValueError("Configuration lean must be false beside a window or vector unit")
         if self.lean and self.channels == 1:
             raise ValueError("Configuration lean must be false for words of one channel")
+        if self.lean and (self.lanes > 1 or self.lane_interval == 1):
+            raise ValueError("Configuration lean must be false unless there is one lane, and that "
+                             "one takes two cycles or more")
+        if self.lean and (self.lut_rows or self.multiplier in ("lut", "ecp5")):
+            raise ValueError("Configuration lean must be false unless multiplier is portable or "
+                             "ice40 in all rows")
         if self.multiplier not in MULTIPLIERS:
             raise ValueError(f"Configuration multiplier must be one of {', '.join(MULTIPLIERS)}, "
                              f"not {self.multiplier!r}")

@@ -40,6 +40,9 @@ class DrainController(wiring.Component):
         Groups of results in a row.
     interval : :class:`int`, 1 to 32, a power of two
         Cycles that a lane spends on a result.
+    singly : :class:`bool`
+        Whether results move up behind each group, not each row, as in a
+        :class:`hdl.leanarray.LeanArray`; only at an interval of two or more.
 
     Members
     -------
@@ -57,7 +60,7 @@ class DrainController(wiring.Component):
         A group of results leaves the top row, and its :class:`SlotToken`.
     """
 
-    def __init__(self, *, rows, slots, interval):
+    def __init__(self, *, rows, slots, interval, singly=False):
         check_range("Rows", rows, 1, 64)
         check_range("Slots", slots, 1, 64)
         check_range("Interval", interval, 1, 32)
@@ -66,6 +69,7 @@ class DrainController(wiring.Component):
         self.rows = rows
         self.slots = slots
         self.interval = interval
+        self.singly = singly
         super().__init__({
             "finished": In(1),
             "renew": In(1),
@@ -103,7 +107,8 @@ class DrainController(wiring.Component):
         m.d.comb += [
             self.valid.eq(draining & at_slot & self.credit),
             self.token.slot.eq(cycle >> interval_bits),
-            self.shift.eq(row_done & ~last_row),
+            self.shift.eq(advance & (cycle[:interval_bits] == self.interval - 1) if self.singly
+                          else row_done & ~last_row),
             self.capture.eq(self.finished & (~self.renew | self.set_ready)
                             & (able | (able_by_credit & self.credit))),
         ]

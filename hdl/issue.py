@@ -16,8 +16,9 @@ class StepIssuer(wiring.Component):
 
     A step is ``channels`` cycles of all rows and columns, and it is not interrupted: it starts
     when all its operands are known to be there, and a tile's first step only when the sums of
-    the tile before have been captured, or are in that very cycle. Stalls of any input are so
-    turned into idle cycles between steps, and nothing behind this point ever waits.
+    the tile before have been captured, or are in that very cycle unless there is a gap. Stalls
+    of any input are so turned into idle cycles between steps, and nothing behind this point ever
+    waits.
 
     Parameters
     ----------
@@ -25,6 +26,9 @@ class StepIssuer(wiring.Component):
         Cycles of a step.
     registered : :class:`bool`
         Whether tiles pass a register first.
+    gap : :class:`bool`
+        Whether a cycle without operands, that of the capture, lies between two tiles. Only for
+        steps of two cycles or more.
 
     Members
     -------
@@ -40,16 +44,19 @@ class StepIssuer(wiring.Component):
         A cycle of a step, the first one included, or left out.
     first : ``Out(1)``
         The first cycle of a tile.
+    clear : ``Out(1)``
+        There is a gap: a tile is captured, or none is under way.
     unsigned : ``Out(1)``
         Of the tile to which the last started step belongs, in that step.
     finished, renew : ``Out(1)``
         A tile waits to be captured, and whether it wants new coefficients.
     """
 
-    def __init__(self, *, channels, registered=True):
+    def __init__(self, *, channels, registered=True, gap=False):
         check_range("Channels", channels, 1, 64)
         self.channels = channels
         self.registered = registered
+        self.gap = gap
         super().__init__({
             "tiles": In(stream.Signature(Tile())),
             "operands_ready": In(1),
@@ -58,6 +65,7 @@ class StepIssuer(wiring.Component):
             "active": Out(1),
             "running": Out(1),
             "first": Out(1),
+            "clear": Out(1),
             "unsigned": Out(1),
             "finished": Out(1),
             "renew": Out(1),
@@ -87,10 +95,11 @@ class StepIssuer(wiring.Component):
 
         begin_tile = Signal()
         m.d.comb += [
-            begin_tile.eq(waiting.valid & (~self.finished | self.capture)),
+            begin_tile.eq(waiting.valid & (~self.finished | (0 if self.gap else self.capture))),
             self.start.eq(~self.running & self.operands_ready & (inside | begin_tile)),
             self.first.eq(self.start & ~inside),
             self.active.eq(self.start | self.running),
+            self.clear.eq(self.capture | ~(inside | self.active | self.finished)),
         ]
         last_phase = Signal(reset_less=True)
         if self.channels > 1:

@@ -11,17 +11,24 @@ from .drain import DrainController, SlotToken
 from .feeder import RowFeeder, WeightFeeder
 from .fifo import StreamBuffer, counted
 from .issue import StepIssuer
-from .layouts import OPERAND_WIDTH, Coefficients, SumGroups, Tags, Tile
+from .layouts import OPERAND_WIDTH, Coefficients, SumGroups, Tile
+from .leanarray import LeanArray
 from .multiplier import multiplier_class
 from .scaleshift import ScaleShift
 from .sumqueue import SumQueue
 
-__all__ = ["ConvPipeline", "coefficient_delay"]
+__all__ = ["ConvPipeline", "array_delay", "coefficient_delay"]
+
+
+def array_delay(config):
+    """Cycles from a tag entering the array to its effect on the results."""
+    return (LeanArray.LATENCY if config.lean
+            else array_latency(multiplier_class(config.multiplier)))
 
 
 def coefficient_delay(config):
     """Cycles from a result being told to leave to the last lane having read its coefficients."""
-    return array_latency(multiplier_class(config.multiplier)) + config.lanes + 1
+    return array_delay(config) + config.lanes + 1
 
 
 class ConvPipeline(wiring.Component):
@@ -92,14 +99,12 @@ class ConvPipeline(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.array = array = SystolicArray(
-            rows=config.rows, columns=config.columns, lanes=config.lanes,
-            accumulator_width=config.accumulator_width,
-            multiplier=multiplier_class(config.multiplier), lut_rows=config.lut_rows)
+        m.submodules.array = array = self._array()
         m.submodules.issuer = issuer = StepIssuer(
-            channels=config.channels, registered=not config.lean)
+            channels=config.channels, registered=not config.lean, gap=config.lean)
         m.submodules.drain = drain = DrainController(
-            rows=config.rows, slots=config.slots, interval=config.lane_interval)
+            rows=config.rows, slots=config.slots, interval=config.lane_interval,
+            singly=config.lean)
         m.submodules.bank = bank = CoefficientBank(
             columns=config.groups * config.lanes, lanes=config.lanes,
             read_delay=coefficient_delay(config), family=config.family)
@@ -121,15 +126,24 @@ class ConvPipeline(wiring.Component):
         ]
         # What control decides happens one cycle later, so that no decision has to travel far in
         # the cycle in which it is made; tags meet the operands behind the feeders' registers.
-        tags = Signal(Tags())
+        tags = Signal.like(array.tags)
         m.d.sync += [
-            tags.first.eq(issuer.first),
+            tags.clear.eq(issuer.clear) if config.lean else tags.first.eq(issuer.first),
             tags.capture.eq(drain.capture),
             tags.shift.eq(drain.shift),
             array.tags.eq(tags),
         ]
         self._lanes(m, array, drain, bank)
         return m
+
+    def _array(self):
+        config = self.config
+        size = {"rows": config.rows, "columns": config.columns,
+                "accumulator_width": config.accumulator_width}
+        if config.lean:
+            return LeanArray(family=config.family, **size)
+        return SystolicArray(lanes=config.lanes, lut_rows=config.lut_rows,
+                             multiplier=multiplier_class(config.multiplier), **size)
 
     def _operands(self, m, issuer, array):
         """Buffer both operands, and feed the array step by step."""
@@ -287,7 +301,22 @@ class ConvPipeline(wiring.Component):
         lane = ScaleShift(accumulator_width=config.sum_width, interval=config.lane_interval,
                           family=config.family)
         m.submodules[f"lane{index}"] = lane
-        acc = Signal.like(lane.acc, name=f"acc{index}", reset_less=True)
+        m.d.sync += lane.valid.eq(token.valid)
+        m.d.comb += [
+            lane.acc.eq(array.result if config.lean
+                        else self._result(m, index, token, queue, array)),
+            lane.coefficients.eq(bank.coefficients[index]),
+            bank.slot[index].eq(token.token.slot),
+            bank.bank[index].eq(token.token.bank),
+        ]
+        if lane.holds:
+            m.d.comb += bank.read[index].eq(token.valid)
+        return lane
+
+    def _result(self, m, index, token, queue, array):
+        """Return what lane ``index`` takes for ``token``, one cycle later."""
+        config = self.config
+        acc = Signal(signed(config.sum_width), name=f"acc{index}", reset_less=True)
         # As many as the slot's bits can name: Verilog should leave no case open.
         columns = array.results[index::config.lanes]
         bits = max(1, (config.slots - 1).bit_length())
@@ -296,13 +325,5 @@ class ConvPipeline(wiring.Component):
         if queue:
             m.d.comb += queue.read[index].eq(token.place)
             result = Mux(token.sum, queue.sums[index], result)
-        m.d.sync += [lane.valid.eq(token.valid), acc.eq(result)]
-        m.d.comb += [
-            lane.acc.eq(acc),
-            lane.coefficients.eq(bank.coefficients[index]),
-            bank.slot[index].eq(token.token.slot),
-            bank.bank[index].eq(token.token.bank),
-        ]
-        if lane.holds:
-            m.d.comb += bank.read[index].eq(token.valid)
-        return lane
+        m.d.sync += acc.eq(result)
+        return acc

@@ -12,9 +12,9 @@ from pathlib import Path
 from amaranth import *
 from amaranth.lib import memory
 
-__all__ = ["FAMILIES", "PRODUCT_LATENCY", "accumulator_sum", "block_memory", "conditional_sum",
-           "definitions", "ecp5_banks", "registered_copies", "registered_product",
-           "registered_products", "single_port_memory"]
+__all__ = ["FAMILIES", "PRODUCT_LATENCY", "accumulated_products", "accumulator_sum",
+           "block_memory", "conditional_sum", "definitions", "ecp5_banks", "registered_copies",
+           "registered_product", "registered_products", "single_port_memory"]
 
 
 #: Families of devices; ``portable`` is any.
@@ -90,6 +90,35 @@ def registered_products(m, platform, family, factors, *, name):
     m.submodules[name] = Instance("celosia_ice40_products", i_clk=ClockSignal(), **inputs,
                                   o_p0=products[0], o_p1=products[1])
     return products[:len(factors)]
+
+
+def accumulated_products(m, platform, family, factors, clear, *, name):
+    """Return sums, modulo 2^16, of one or two products of 8-bit numbers and of those before them.
+
+    A sum has taken in the factors of :data:`PRODUCT_LATENCY` cycles ago, unless ``clear`` was high
+    in the cycle before: then it is zero. On iCE40 both are one DSP block.
+
+    Parameters
+    ----------
+    m, platform, family, name
+        As for :func:`registered_product`.
+    factors : sequence of one or two pairs of Value
+        Signed numbers.
+    clear : Value, 1 bit
+    """
+    sums = [Signal(16, name=f"{name}_s{index}", reset_less=True) for index in range(2)]
+    if platform is None or family != "ice40":
+        for index, (total, (a, b)) in enumerate(zip(sums, factors, strict=False)):
+            product = _registered(m, f"{name}_p{index}", _registered(m, f"{name}_a{index}", a)
+                                  * _registered(m, f"{name}_b{index}", b))
+            m.d.sync += total.eq(Mux(clear, 0, total + product))
+        return sums[:len(factors)]
+    pairs = [*factors, (C(0), C(0))][:2]
+    inputs = {f"i_{letter}{index}": _resized(m, f"{name}_{letter}{index}", value, signed(8))
+              for index, pair in enumerate(pairs) for letter, value in zip("ab", pair, strict=True)}
+    m.submodules[name] = Instance("celosia_ice40_sums", i_clk=ClockSignal(), i_clear=clear,
+                                  **inputs, o_s0=sums[0], o_s1=sums[1])
+    return sums[:len(factors)]
 
 
 def conditional_sum(m, platform, family, a, a_on, b, b_on, *, name, shape, carry=0):

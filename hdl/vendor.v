@@ -228,6 +228,52 @@ module celosia_ice40_products (
 `endif
 endmodule
 
+// Two independent sums of signed products, each modulo 65536; registers at the operands, inside the
+// multiplier, and at the sum, which becomes zero in place of taking a product in while it is cleared.
+module celosia_ice40_sums (
+    input wire clk,
+    input wire clear,
+    input wire signed [7:0] a0,
+    input wire signed [7:0] b0,
+    input wire signed [7:0] a1,
+    input wire signed [7:0] b1,
+    output wire [15:0] s0,
+    output wire [15:0] s1
+);
+`ifdef SYNTHESIS
+    // To clear a sum is to load the constant C or D.
+    SB_MAC16 #(
+        .MODE_8x8(1'b1), .A_SIGNED(1'b1), .B_SIGNED(1'b1), .A_REG(1'b1), .B_REG(1'b1),
+        .TOP_8x8_MULT_REG(1'b1), .BOT_8x8_MULT_REG(1'b1),
+        .TOPADDSUB_LOWERINPUT(2'b01), .TOPADDSUB_UPPERINPUT(1'b0), .TOPADDSUB_CARRYSELECT(2'b00),
+        .BOTADDSUB_LOWERINPUT(2'b01), .BOTADDSUB_UPPERINPUT(1'b0), .BOTADDSUB_CARRYSELECT(2'b00),
+        .TOPOUTPUT_SELECT(2'b01), .BOTOUTPUT_SELECT(2'b01)
+    ) dsp (
+        .CLK(clk), .CE(1'b1), .A({a1, a0}), .B({b1, b0}), .C(16'b0), .D(16'b0), .O({s1, s0}),
+        .AHOLD(1'b0), .BHOLD(1'b0), .CHOLD(1'b0), .DHOLD(1'b0),
+        .IRSTTOP(1'b0), .IRSTBOT(1'b0), .ORSTTOP(1'b0), .ORSTBOT(1'b0),
+        .OLOADTOP(clear), .OLOADBOT(clear), .OHOLDTOP(1'b0), .OHOLDBOT(1'b0),
+        .ADDSUBTOP(1'b0), .ADDSUBBOT(1'b0), .CI(1'b0), .ACCUMCI(1'b0), .SIGNEXTIN(1'b0)
+    );
+`else
+    reg signed [7:0] ra0, rb0, ra1, rb1;
+    reg signed [15:0] inner0, inner1;
+    reg [15:0] sum0, sum1;
+    always @(posedge clk) begin
+        ra0 <= a0;
+        rb0 <= b0;
+        ra1 <= a1;
+        rb1 <= b1;
+        inner0 <= ra0 * rb0;
+        inner1 <= ra1 * rb1;
+        sum0 <= clear ? 16'b0 : sum0 + inner0;
+        sum1 <= clear ? 16'b0 : sum1 + inner1;
+    end
+    assign s0 = sum0;
+    assign s1 = sum1;
+`endif
+endmodule
+
 // SPRAMs side by side: either reads or, if any nibble is to be written, writes.
 module celosia_ice40_ram #(
     parameter NIBBLES = 4

@@ -3,12 +3,10 @@
 from dataclasses import astuple, dataclass
 from operator import add
 
-from hdl.array import array_latency
 from hdl.isa import Opcode
 from hdl.memories import ActivationMemory
-from hdl.multiplier import multiplier_class
 from hdl.operands import TABLE_ENTRIES, window_steps
-from hdl.pipeline import coefficient_delay
+from hdl.pipeline import array_delay, coefficient_delay
 from hdl.reader import ActivationReader
 from hdl.scaleshift import lane_latency
 from hdl.vector import VectorUnit
@@ -41,7 +39,8 @@ class Cycles:
         Of the units beside the array: a cycle for each word read, less what it computes. On the
         array, where the memory has one port: lost to results that are written.
     lanes : int
-        Lost to results that come faster than the lanes take them.
+        Lost to results that come faster than the lanes take them, and between the tiles of a lean
+        engine.
     coefficients : int
         Lost to blocks of output channels that are shorter than a set of coefficients needs.
     fill : int
@@ -119,18 +118,18 @@ class _Extents:
 def _conv(extents, config, macs):
     """On the array.
 
-    A tile takes ``K`` cycles, its reduction, but the next one no less than ``D``, the cycles that
-    the lanes need for its results. So ``n`` tiles take ``K + (n - 1) · max(K, D)``; ``D`` more
-    bring the last one out; the rest is the same for all layers. A block of output channels also
-    takes no less than the next set of coefficients: its bank becomes free once the lanes are done
-    with the block before, and takes a channel a cycle.
+    A tile takes ``K`` cycles, its reduction (one more on a lean engine if another follows), but the
+    next one no less than ``D``, the cycles that the lanes need for its results. So ``n`` tiles take
+    ``K + (n - 1) · max(K, D)``; ``D`` more bring the last one out; the rest is the same for all
+    layers. A block of output channels also takes no less than the next set of coefficients: its
+    bank becomes free once the lanes are done with the block before, and takes a channel a cycle.
     """
     tiles = extents.tiles * extents.blocks
     reduction = extents.steps * config.channels
     compute = macs / (config.rows * config.columns)
     used_rows = extents.pixels / (extents.tiles * config.rows)
     array = tiles * reduction
-    period = max(reduction, config.drain_cycles)
+    period = _period(config, reduction)
     short = max(0, _set_cycles(config, config.columns) - extents.tiles * period)
     writes = _writes(extents, config, reduction) if config.family == "ice40" else 0
     return Cycles(
@@ -138,6 +137,11 @@ def _conv(extents, config, macs):
         memory=writes, lanes=(tiles - 1) * (period - reduction),
         coefficients=(extents.blocks - 1) * short,
         fill=config.drain_cycles + _array_latency(config))
+
+
+def _period(config, reduction):
+    """Cycles from one tile to the next: the array of a lean engine has one between them."""
+    return max(reduction + config.lean, config.drain_cycles)
 
 
 def _writes(extents, config, reduction):
@@ -157,9 +161,9 @@ def _writes(extents, config, reduction):
         return [first + (row * config.slots + slot) * config.lane_interval
                 for row in range(rows) for slot in range(slots)]
 
-    first = (array_latency(multiplier_class(config.multiplier)) + 6 + registers + config.lanes - 1
+    first = (array_delay(config) + 6 + registers + config.lanes - 1
              + lane_latency(config.lane_interval))
-    spare = max(0, config.drain_cycles - reduction)
+    spare = _period(config, reduction) - reduction
     tiles = extents.tiles * extents.blocks
     lost = sum(max(0, len(written(number)) - spare) for number in range(tiles - 1))
     if not lost:
@@ -215,12 +219,11 @@ def _set_cycles(config, channels):
 
 def _array_latency(config):
     """Cycles that every layer on the array takes beside its tiles and the drain of the last."""
-    array = array_latency(multiplier_class(config.multiplier))
     # The last row's wait for its second cycle, where its results need only one, is not waited for.
     short = int(config.rows > 1 and config.slots * config.lane_interval == 1)
     # Less one: the first word. The register in front of the buffer; the words of a step; that they
     # are there; the decision. The array, the lanes, and through the output buffer.
-    return (_reading_latency(config) - 1 + (not config.lean) + config.rows + 2 + array
+    return (_reading_latency(config) - 1 + (not config.lean) + config.rows + 2 + array_delay(config)
             + _lanes_latency(config) - short)
 
 

@@ -6,7 +6,7 @@ from amaranth.hdl import signed, unsigned
 
 from hdl.vendor import PRODUCT_LATENCY
 from tests.formal.equivalence import equal
-from tests.formal.vendor_blocks import Accumulator, Copies, Product, Products, Sum
+from tests.formal.vendor_blocks import Accumulator, Copies, Product, Products, Sum, Sums
 
 CELLS = pytest.mark.parametrize("cells", [False, True])
 
@@ -49,6 +49,16 @@ def test_accumulator(width, cells):
 def test_products(count, a, b, cells):
     assert equal(lambda: Products(family="ice40", count=count, a=a, b=b), "ice40",
                  f"products-{count}-{a}-{b}-{cells}", cells=cells, latency=PRODUCT_LATENCY)
+
+
+@CELLS
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("a", "b"), [
+    (signed(8), unsigned(1)), (unsigned(1), signed(8)), (signed(3), signed(3))], ids=str)
+def test_sums(count, a, b, cells):
+    """The present sum is of three products, behind which is a clear."""
+    assert equal(lambda: Sums(family="ice40", count=count, a=a, b=b), "ice40",
+                 f"sums-{count}-{a}-{b}-{cells}", cells=cells, latency=PRODUCT_LATENCY + 4)
 
 
 @CELLS

@@ -1,10 +1,11 @@
 """Components made of vendor blocks, and what the makers' documents say of the cells in them."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.vendor import (
+    accumulated_products,
     accumulator_sum,
     conditional_sum,
     registered_copies,
@@ -12,7 +13,7 @@ from hdl.vendor import (
     registered_products,
 )
 
-__all__ = ["MODELS", "TRELLIS_FF", "Accumulator", "Copies", "Product", "Products", "Sum"]
+__all__ = ["MODELS", "TRELLIS_FF", "Accumulator", "Copies", "Product", "Products", "Sum", "Sums"]
 
 
 class Product(wiring.Component):
@@ -44,6 +45,27 @@ class Products(wiring.Component):
         products = registered_products(m, platform, self.family,
                                        list(zip(self.a, self.b, strict=True)), name="product")
         m.d.comb += [p.eq(product) for p, product in zip(self.p, products, strict=True)]
+        return m
+
+
+class Sums(wiring.Component):
+    """Sums of products of some pairs of numbers of shapes ``a`` and ``b``, of three at most: what
+    was before them is forgotten."""
+
+    def __init__(self, *, family, count, a, b):
+        self.family = family
+        super().__init__({"a": In(data.ArrayLayout(a, count)), "b": In(data.ArrayLayout(b, count)),
+                          "clear": In(1), "s": Out(data.ArrayLayout(16, count))})
+
+    def elaborate(self, platform):
+        m = Module()
+        before = Signal(3)
+        clear = self.clear | (before == 0)
+        m.d.sync += before.eq(Cat(self.clear, before))
+        sums = accumulated_products(m, platform, self.family,
+                                    list(zip(self.a, self.b, strict=True)), clear,
+                                    name="sums")
+        m.d.comb += [s.eq(total) for s, total in zip(self.s, sums, strict=True)]
         return m
 
 

@@ -76,6 +76,15 @@ def test_drain_cycles(changes, slots, drain_cycles):
      "Configuration lean must be false beside a window or vector unit"),
     ({"lean": True, "rows": 1, "channels": 1}, ValueError,
      "Configuration lean must be false for words of one channel"),
+    ({"lean": True, "lanes": 2, "lane_interval": 8}, ValueError,
+     "Configuration lean must be false unless there is one lane, and that one takes two cycles or "
+     "more"),
+    ({"lean": True, "lanes": 1}, ValueError,
+     "Configuration lean must be false unless there is one lane, and that one takes two cycles or "
+     "more"),
+    *(({"lean": True, "lanes": 1, "lane_interval": 2} | other, ValueError,
+       "Configuration lean must be false unless multiplier is portable or ice40 in all rows")
+      for other in ({"multiplier": "lut"}, {"multiplier": "ecp5"}, {"lut_rows": 1})),
     ({"vector": 1}, TypeError, "Configuration vector must be true or false, not 1"),
     ({"window_width": 1025}, ValueError, "Configuration window_width must be 0 to 1024, not 1025"),
     ({"rows": True}, TypeError, "Configuration rows must be an integer, not True"),

@@ -1,18 +1,53 @@
 """Frames of the host link: words out of the line's bytes, and bytes out of words."""
 
 from amaranth import *
-from amaranth.lib import crc, data, stream, wiring
-from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .linkformat import ESCAPE, ESCAPED, FLAG, MAX_WORDS
 from .uart import ReceivedByte
 
-__all__ = ["FrameReceiver", "FrameSender", "FrameWord"]
+__all__ = ["BYTE_CYCLES", "Checksum", "FrameReceiver", "FrameSender", "FrameWord"]
 
 
-def _checksum():
-    return crc.Processor(CRC32_ISO_HDLC(data_width=8))
+#: Cycles from a byte to the next one that a receiver needs. A line takes 40 or more.
+BYTE_CYCLES = 10
+
+
+class Checksum(wiring.Component):
+    """CRC-32 of a row of bits, one a cycle: of bytes, each from its lowest bit.
+
+    Members
+    -------
+    start : ``In(1)``
+        Nothing has come yet. This wins over a bit in the same cycle.
+    valid, bit : ``In(1)``
+        A bit comes.
+    leave : ``In(1)``
+        The CRC's own lowest bit leaves it, in the place of one that comes.
+    crc : ``Out(32)``
+        Of the bits before, as it is sent; from its lowest bit.
+    match : ``Out(1)``
+        The bits before were some and their CRC.
+    """
+
+    #: By falling powers, the highest one left out; and what a row with its CRC leaves.
+    POLYNOMIAL, RESIDUE = 0xEDB8_8320, 0xDEBB_20E3
+
+    def __init__(self):
+        super().__init__({"start": In(1), "valid": In(1), "bit": In(1), "leave": In(1),
+                          "crc": Out(32), "match": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        state = Signal(32)
+        turn = (state[0] ^ self.bit) & ~self.leave
+        m.d.comb += [self.crc.eq(~state), self.match.eq(state == self.RESIDUE)]
+        with m.If(self.start):
+            m.d.sync += state.eq(~0)
+        with m.Elif(self.valid | self.leave):
+            m.d.sync += state.eq((state >> 1) ^ Mux(turn, self.POLYNOMIAL, 0))
+        return m
 
 
 class FrameReceiver(wiring.Component):
@@ -24,6 +59,7 @@ class FrameReceiver(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(ReceivedByte(), always_ready=True))``
+        Bytes, at least :data:`BYTE_CYCLES` cycles apart.
     clear : ``In(1)``
         Drop this cycle's byte, and all that come behind it, up to a flag.
     word, word_valid : ``Out(32)``, ``Out(1)``
@@ -48,41 +84,49 @@ class FrameReceiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.checksum = checksum = _checksum()
-        shift = Signal(24)
+        m.submodules.checksum = checksum = Checksum()
+        word = Signal(32, reset_less=True)      # Its latest byte is on top.
         position = Signal(2)        # Of the next byte in its word.
+        bit = Signal(4, init=8)     # Of the latest byte, which goes into the CRC; from 8 on, none.
         hunting = Signal(init=1)    # No flag has come yet.
         empty = Signal()
         escaping = Signal()
         bad = Signal()
-        index = Signal.like(self.index)
         byte = self.i.p.data ^ Mux(escaping, ESCAPED, 0)
         flag = self.i.valid & (self.i.p.data == FLAG) & ~self.i.p.error
         taken, complete = Signal(), Signal()    # A byte of a word, and the last one of it.
+        full = self.index == MAX_WORDS + 2
         m.d.sync += [
-            self.word.eq(Cat(shift, byte)), self.word_valid.eq(complete), self.index.eq(index),
+            self.word_valid.eq(complete),
             self.end.eq(flag & ~hunting & ~empty & ~self.clear),
-            self.good.eq(checksum.match_detected & (position == 0) & ~escaping & ~bad),
+            self.good.eq(checksum.match & (position == 0) & ~escaping & ~bad),
         ]
         m.d.comb += [
+            self.word.eq(word),
             taken.eq(self.i.valid & ~flag & ~hunting & ~self.clear
                      & (escaping | (self.i.p.data != ESCAPE))),
             complete.eq(taken & (position == 3) & ~bad),
-            checksum.start.eq(flag), checksum.valid.eq(taken), checksum.data.eq(byte),
+            checksum.start.eq(flag), checksum.valid.eq(~bit[3]),
+            checksum.bit.eq(word[24:].bit_select(bit[:3], 1)),
         ]
         with m.If(self.i.valid):
             m.d.sync += [escaping.eq((self.i.p.data == ESCAPE) & ~escaping), empty.eq(0)]
             with m.If(self.i.p.error):
                 m.d.sync += bad.eq(1)
+        with m.If(~bit[3]):
+            m.d.sync += bit.eq(bit + 1)
         with m.If(taken):
-            m.d.sync += [shift.eq(Cat(shift[8:], byte)), position.eq(position + 1)]
-        with m.If(complete):
-            m.d.sync += index.eq(index + 1)
-            with m.If(index == MAX_WORDS + 2):
-                m.d.sync += [bad.eq(1), index.eq(index)]
+            m.d.sync += [word.eq(Cat(word[8:], byte)), position.eq(position + 1), bit.eq(0)]
+        with m.If(complete & full):
+            m.d.sync += bad.eq(1)
+        # Whoever takes the word and this number looks at both in the same cycle.
+        with m.If(self.word_valid & ~full):
+            m.d.sync += self.index.eq(self.index + 1)
+        # Its number of words is looked at in the cycle behind the flag that ends it.
+        with m.If(self.i.valid & empty):
+            m.d.sync += self.index.eq(0)
         with m.If(flag):
-            m.d.sync += [hunting.eq(0), empty.eq(1), escaping.eq(0), bad.eq(0), position.eq(0),
-                         index.eq(0)]
+            m.d.sync += [hunting.eq(0), empty.eq(1), escaping.eq(0), bad.eq(0), position.eq(0)]
         with m.If(self.clear):
             m.d.sync += hunting.eq(1)
         return m
@@ -98,7 +142,7 @@ class FrameWord(data.StructLayout):
 class FrameSender(wiring.Component):
     """Makes frames (:mod:`hdl.linkformat`) of words, and adds their CRC.
 
-    A byte takes two cycles, or three if it is escaped, and a word one more.
+    Behind a byte there are eight cycles until the next one, and behind a word one more.
 
     Members
     -------
@@ -114,47 +158,49 @@ class FrameSender(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.checksum = checksum = _checksum()
-        shift = Signal(32)          # What is left of the word, or of the CRC, lowest byte first.
-        position = Signal(2)        # Of that byte.
+        m.submodules.checksum = checksum = Checksum()
+        shift = Signal(32, reset_less=True)     # What is left of the word, lowest bit first.
+        bit = Signal(5)                         # Of the word, or of the CRC.
         in_crc, last = Signal(), Signal()
-        byte = shift[:8]
-        m.d.comb += checksum.data.eq(byte)
-        m.d.sync += self.o.valid.eq(self.o.valid & ~self.o.ready)
-        free = ~self.o.valid | self.o.ready
+        byte = Mux(in_crc, checksum.crc[:8], shift[:8])
+        m.d.comb += checksum.bit.eq(shift[0])
         with m.FSM():
-            with m.State("FLAG"), m.If(self.i.valid & free):
-                m.d.comb += checksum.start.eq(1)
-                m.d.sync += [self.o.payload.eq(FLAG), self.o.valid.eq(1), in_crc.eq(0)]
-                m.next = "WORD"
+            with m.State("FLAG"):
+                m.d.comb += [self.o.valid.eq(self.i.valid), self.o.payload.eq(FLAG),
+                             checksum.start.eq(1)]
+                m.d.sync += in_crc.eq(0)
+                with m.If(self.i.valid & self.o.ready):
+                    m.next = "WORD"
             with m.State("WORD"):
                 m.d.comb += self.i.ready.eq(1)
                 m.d.sync += [shift.eq(self.i.p.data), last.eq(self.i.p.last)]
                 with m.If(self.i.valid):
                     m.next = "BYTE"
-            with m.State("BYTE"), m.If(free):
-                m.d.sync += [self.o.payload.eq(byte), self.o.valid.eq(1)]
-                m.next = "NEXT"
-                with m.If((byte == FLAG) | (byte == ESCAPE)):
-                    m.d.sync += self.o.payload.eq(ESCAPE)
-                    m.next = "ESCAPED"
-            with m.State("ESCAPED"), m.If(free):
-                m.d.sync += [self.o.payload.eq(byte ^ ESCAPED), self.o.valid.eq(1)]
-                m.next = "NEXT"
+            with m.State("BYTE"):
+                special = (byte == FLAG) | (byte == ESCAPE)
+                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(Mux(special, ESCAPE, byte))]
+                with m.If(self.o.ready):
+                    m.next = "NEXT"
+                    with m.If(special):
+                        m.next = "ESCAPED"
+            with m.State("ESCAPED"):
+                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(byte ^ ESCAPED)]
+                with m.If(self.o.ready):
+                    m.next = "NEXT"
             with m.State("NEXT"):
-                m.d.comb += checksum.valid.eq(~in_crc)
-                m.d.sync += [shift.eq(shift >> 8), position.eq(position + 1)]
-                m.next = "BYTE"
-                with m.If(position == 3):
+                m.d.comb += [checksum.valid.eq(~in_crc), checksum.leave.eq(in_crc)]
+                m.d.sync += [shift.eq(shift >> 1), bit.eq(bit + 1)]
+                with m.If(bit[:3] == 7):
+                    m.next = "BYTE"
+                with m.If(bit == 31):
+                    m.d.sync += in_crc.eq(last)
                     m.next = "WORD"
                     with m.If(in_crc):
                         m.next = "END"
                     with m.Elif(last):
-                        m.next = "CRC"
-            with m.State("CRC"):
-                m.d.sync += [shift.eq(checksum.crc), in_crc.eq(1)]
-                m.next = "BYTE"
-            with m.State("END"), m.If(free):
-                m.d.sync += [self.o.payload.eq(FLAG), self.o.valid.eq(1)]
-                m.next = "FLAG"
+                        m.next = "BYTE"
+            with m.State("END"):
+                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(FLAG)]
+                with m.If(self.o.ready):
+                    m.next = "FLAG"
         return m

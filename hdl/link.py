@@ -15,8 +15,8 @@ from .linkformat import (
     RequestHeader,
 )
 from .ports import Beat
+from .registerbank import RegisterBus
 from .uart import ReceivedByte
-from .wishbone import WishboneSignature
 
 __all__ = ["LinkEndpoint"]
 
@@ -34,10 +34,10 @@ class LinkEndpoint(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(ReceivedByte(), always_ready=True))``
-        Bytes from the host.
+        Bytes from the host, at least :data:`hdl.frames.BYTE_CYCLES` cycles apart.
     o : ``Out(stream.Signature(8))``
         Bytes to the host.
-    registers : ``Out(WishboneSignature())``
+    registers : ``Out(RegisterBus())``
     packets : ``Out(stream.Signature(Beat()))``
         The engine's input stream.
     results : ``In(stream.Signature(Beat()))``
@@ -48,7 +48,7 @@ class LinkEndpoint(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(ReceivedByte(), always_ready=True)),
             "o": Out(stream.Signature(8)),
-            "registers": Out(WishboneSignature()),
+            "registers": Out(RegisterBus()),
             "packets": Out(stream.Signature(Beat())),
             "results": In(stream.Signature(Beat())),
         })
@@ -70,10 +70,11 @@ class LinkEndpoint(wiring.Component):
         self._pointer = Signal(range(_DEPTH))
         self._argument = Signal(12)     # Of the body's first word, what matters.
         self._waited = Signal(range(PATIENCE + 1))
-        # Block RAM is slow to give its data, so they are registered at once.
-        self._word = Signal(32, reset_less=True)
         m.d.comb += self._read.en.eq(1)
-        m.d.sync += self._word.eq(self._read.data)
+        m.d.comb += [
+            self.registers.address.eq(self._argument[2:]), self.registers.strobe.eq(~0),
+            self.registers.data.eq(self._read.data),
+        ]
         with m.If(self.packets.ready):
             m.d.sync += self.packets.valid.eq(0)
         with m.FSM() as fsm:
@@ -84,12 +85,12 @@ class LinkEndpoint(wiring.Component):
                 self._execute(m)
             with m.State("ACCESS"):
                 self._access(m)
+            with m.State("WAIT"):
+                m.d.comb += self._read.addr.eq(1)
+                m.next = "ACCESSED"
             with m.State("ACCESSED"):
                 self._accessed(m)
             with m.State("SEND"):
-                m.d.comb += self._read.addr.eq(self._pointer)
-                m.next = "SEND LOAD"
-            with m.State("SEND LOAD"):
                 m.d.comb += self._read.addr.eq(self._pointer)
                 m.next = "SEND WORD"
             with m.State("SEND WORD"):
@@ -99,9 +100,6 @@ class LinkEndpoint(wiring.Component):
             with m.State("REPLY"):
                 self._answer(m)
             with m.State("REPLY READ"):
-                m.d.comb += self._read.addr.eq(_DEPTH | self._pointer)
-                m.next = "REPLY LOAD"
-            with m.State("REPLY LOAD"):
                 m.d.comb += self._read.addr.eq(_DEPTH | self._pointer)
                 m.next = "REPLY WORD"
             with m.State("REPLY WORD"):
@@ -140,7 +138,7 @@ class LinkEndpoint(wiring.Component):
                     m.next = "REPLY"
 
     def _execute(self, m):
-        """Check what the request needs; the body's second word has been read, and is registered."""
+        """Check what the request needs."""
         count, operation = self._request.count, self._request.operation
         m.d.comb += self._read.addr.eq(1)
         fits = Signal()
@@ -171,29 +169,26 @@ class LinkEndpoint(wiring.Component):
             m.d.sync += self._reply.status.eq(ReplyStatus.CLOSED)
 
     def _access(self, m):
-        registers = self.registers
+        """Begin the access. The body's second word has been read, and stays until it is over."""
+        writing = self._request.operation == Operation.WRITE
         m.d.comb += [
-            registers.cyc.eq(1), registers.stb.eq(1), registers.sel.eq(0xF),
-            registers.we.eq(self._request.operation == Operation.WRITE),
-            registers.adr.eq(self._argument[2:]), registers.dat_w.eq(self._word),
+            self.registers.read.eq(~writing), self.registers.write.eq(writing),
             self._read.addr.eq(1),
         ]
-        with m.If(~registers.stall):
-            m.next = "ACCESSED"
+        m.next = "WAIT"
 
     def _accessed(self, m):
+        """:attr:`hdl.registerbank.RegisterBus.LATENCY` cycles later: take what comes of it."""
         registers = self.registers
         m.d.comb += [
-            registers.cyc.eq(1),
-            self._write.addr.eq(_DEPTH), self._write.data.eq(registers.dat_r),
-            self._write.en.eq(registers.ack),
+            self._write.addr.eq(_DEPTH), self._write.data.eq(registers.value),
+            self._write.en.eq(1),
         ]
-        with m.If(registers.err):
+        with m.If(registers.error):
             m.d.sync += self._reply.status.eq(ReplyStatus.BUS)
-        with m.Elif(registers.ack):
+        with m.Else():
             m.d.sync += self._reply.count.eq(self._request.operation == Operation.READ)
-        with m.If(registers.ack | registers.err):
-            m.next = "REPLY"
+        m.next = "REPLY"
 
     def _send_word(self, m):
         """Give the word that was read to the stream; read the next one, or give up."""
@@ -202,7 +197,7 @@ class LinkEndpoint(wiring.Component):
         m.d.sync += self._waited.eq(self._waited + 1)
         with m.If(~self.packets.valid | self.packets.ready):
             m.d.sync += [
-                self.packets.valid.eq(1), self.packets.p.data.eq(self._word),
+                self.packets.valid.eq(1), self.packets.p.data.eq(self._read.data),
                 self.packets.p.last.eq(last & (self._request.operation == Operation.SEND_LAST)),
                 self._pointer.eq(self._pointer + 1), self._waited.eq(0),
                 self._reply.info.eq(self._pointer + 1),
@@ -247,7 +242,7 @@ class LinkEndpoint(wiring.Component):
     def _answer_word(self, m):
         word = self._sender.i
         last = self._pointer + 1 == self._reply.count
-        m.d.comb += [word.p.data.eq(self._word), word.p.last.eq(last), word.valid.eq(1)]
+        m.d.comb += [word.p.data.eq(self._read.data), word.p.last.eq(last), word.valid.eq(1)]
         m.d.comb += self._read.addr.eq(_DEPTH | self._pointer)
         with m.If(word.ready):
             m.d.sync += self._pointer.eq(self._pointer + 1)

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .link import LinkEndpoint
-from .top import WishboneEngine
+from .top import RegisterEngine
 from .uart import UartReceiver, UartTransmitter
 
 __all__ = ["SerialEngine"]
@@ -31,7 +31,7 @@ class SerialEngine(wiring.Component):
     def __init__(self, config, *, divisor):
         self.config = config
         self.divisor = divisor
-        self.engine = WishboneEngine(config)
+        self.engine = RegisterEngine(config)
         self.receiver = UartReceiver(divisor=divisor)
         self.transmitter = UartTransmitter(divisor=divisor)
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
@@ -56,6 +56,6 @@ class SerialEngine(wiring.Component):
             engine.m_axis_tready.eq(link.results.ready),
         ]
         for name, member in link.registers.signature.members.items():
-            inner, outer = getattr(link.registers, name), getattr(engine, f"wb_{name}")
+            inner, outer = getattr(link.registers, name), getattr(engine, f"bus_{name}")
             m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
         return m

@@ -8,9 +8,22 @@ from .axi import AxiLitePort
 from .control import EngineControl
 from .engine import Engine
 from .guards import InputGuard, OutputGuard
+from .registerbank import RegisterBus
 from .wishbone import WishbonePort
 
-__all__ = ["CONTROLS", "AxiEngine", "WishboneEngine"]
+__all__ = ["CONTROLS", "AxiEngine", "RegisterEngine", "WishboneEngine"]
+
+
+class _DirectPort(wiring.Component):
+    """A front end that does nothing."""
+
+    def __init__(self):
+        super().__init__({"outer": In(RegisterBus()), "bus": Out(RegisterBus())})
+
+    def elaborate(self, platform):
+        m = Module()
+        wiring.connect(m, wiring.flipped(self.outer), wiring.flipped(self.bus))
+        return m
 
 
 class _TopEngine(wiring.Component):
@@ -114,6 +127,25 @@ class WishboneEngine(_TopEngine):
 
     def __init__(self, config):
         super().__init__(config, port=WishbonePort(), prefix="wb")
+
+
+class RegisterEngine(_TopEngine):
+    """The engine with its registers' own bus, for who is in the same design, and AXI4-Streams.
+
+    Parameters
+    ----------
+    config : :class:`hdl.config.Configuration`
+
+    Members
+    -------
+    bus_address, and so on
+        :class:`hdl.registerbank.RegisterBus`: the registers (:mod:`hdl.registers`).
+
+    The others are those of :class:`AxiEngine`.
+    """
+
+    def __init__(self, config):
+        super().__init__(config, port=_DirectPort(), prefix="bus")
 
 
 #: Top modules by the name of their control bus.

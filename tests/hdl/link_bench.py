@@ -1,5 +1,6 @@
 """A board's end of the link with an engine's ports behind it, in the Amaranth simulator."""
 
+from hdl.frames import BYTE_CYCLES
 from hdl.link import LinkEndpoint
 from hdl.linkformat import Operation
 from scripts.framing import FrameDecoder, decoded_reply, encoded_request
@@ -45,12 +46,13 @@ class Board:
         assert (await self.ask(ctx, Operation.OPEN, sequence))[0]["status"] == 0
 
     async def send(self, ctx, data, *, errors=()):
-        """Give bytes to the endpoint, one in every cycle."""
-        ctx.set(self.dut.i.valid, 1)
+        """Give bytes to the endpoint, as fast as it takes them."""
         for place, byte in enumerate(data):
+            ctx.set(self.dut.i.valid, 1)
             ctx.set(self.dut.i.payload, {"data": byte, "error": place in errors})
             await ctx.tick()
-        ctx.set(self.dut.i.valid, 0)
+            ctx.set(self.dut.i.valid, 0)
+            await ctx.tick().repeat(BYTE_CYCLES - 1)
 
     async def reply(self, ctx, *, patience=6000):
         """The next reply; None if there is none in so many cycles."""
@@ -66,16 +68,16 @@ class Board:
         dut, bus, packets, results = (self.dut, self.dut.registers, self.dut.packets,
                                       self.dut.results)
         ctx.set(dut.o.ready, 1)
-        answered = False
+        accesses = []       # Of this cycle and the one before.
         while True:
             ready, result = not self.hesitant(), self.results[:1]
             ctx.set(packets.ready, ready)
             ctx.set(results.valid, bool(result))
             if result:
                 ctx.set(results.payload, {"data": result[0][0], "last": result[0][1]})
-            (_, _, has_byte, byte, asked, address, writing, word, offered, packet_word, last,
+            (_, _, has_byte, byte, reading, writing, address, word, offered, packet_word, last,
              taking) = await ctx.tick().sample(
-                dut.o.valid, dut.o.payload, bus.cyc & bus.stb, bus.adr, bus.we, bus.dat_w,
+                dut.o.valid, dut.o.payload, bus.read, bus.write, bus.address, bus.data,
                 packets.valid, packets.p.data, packets.p.last, results.ready)
             if has_byte:
                 self._replies += map(decoded_reply, self._decoder.feed([byte]))
@@ -83,16 +85,15 @@ class Board:
                 self.taken.append((packet_word, last))
             if result and taking:
                 self.results.pop(0)
-            if asked or answered:
-                self._access(ctx, bus, asked, 4 * address, writing, word)
-                answered = asked
+            # What is written is read in the cycle after the write.
+            accesses = [*accesses[-1:], (reading, writing, 4 * address)]
+            self._access(ctx, bus, *accesses[0], word)
 
-    def _access(self, ctx, bus, asked, offset, writing, word):
-        """End an access in the cycle after it, if there was one."""
+    def _access(self, ctx, bus, reading, writing, offset, word):
+        """End an access of the cycle before, if there was one; else answer rubbish."""
         exists = offset < 0x20
-        ctx.set(bus.ack, asked and exists)
-        ctx.set(bus.err, asked and not exists)
-        ctx.set(bus.dat_r, self.registers.get(offset, 0))
-        if asked and writing and exists:
+        ctx.set(bus.error, not exists if reading or writing else 1)
+        ctx.set(bus.value, self.registers.get(offset, 0) if reading else 0x5555_5555)
+        if writing and exists:
             self.registers[offset] = word
             self.written.append((offset, word))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdl.frames import FrameReceiver, FrameSender
+from hdl.frames import BYTE_CYCLES, FrameReceiver, FrameSender
 from hdl.linkformat import ESCAPE, FLAG, MAX_WORDS
 from scripts.framing import FrameDecoder, encoded
 from sim.streams import random_gaps, receive, send
@@ -21,26 +21,29 @@ GARBAGE = st.lists(st.one_of(st.integers(0, 255), st.sampled_from([FLAG, ESCAPE]
 
 
 def frames_in(data, *, errors=(), clears=()):
-    """Frames that the gateware finds in bytes that come in every cycle, without their CRC; None for
-    each that is not good.
+    """Frames that the gateware finds in bytes that come as fast as they may, without their CRC;
+    None for each that is not good.
 
     ``errors``: places of bytes without stop bit; ``clears``: of those with ``clear``.
     """
     dut, frames, words = FrameReceiver(), [], []
 
     async def bench(ctx):
-        ctx.set(dut.i.valid, 1)
         for place, byte in enumerate(data):
+            await ctx.tick().repeat(BYTE_CYCLES - 1)
+            ctx.set(dut.i.valid, 1)
             ctx.set(dut.i.payload, {"data": byte, "error": place in errors})
             ctx.set(dut.clear, place in clears)
             await ctx.tick()
+            ctx.set(dut.i.valid, 0)
+            ctx.set(dut.clear, 0)
             index = ctx.get(dut.index)
             if ctx.get(dut.word_valid):
                 words[index:] = [ctx.get(dut.word)]
             if ctx.get(dut.end):
                 frames.append(words[:index - 1] if ctx.get(dut.good) else None)
 
-    simulate(dut, bench)
+    simulate(dut, bench, cycles=(len(data) + 1) * BYTE_CYCLES)
     return frames
 
 

@@ -22,6 +22,7 @@ __all__ = ["LinkEndpoint"]
 
 
 _DEPTH = MAX_WORDS + 1
+_DAMAGED = ReplyHeader().const({"status": ReplyStatus.DAMAGED}).as_bits()
 
 
 class LinkEndpoint(wiring.Component):
@@ -39,7 +40,8 @@ class LinkEndpoint(wiring.Component):
         Bytes to the host.
     registers : ``Out(RegisterBus())``
     packets : ``Out(stream.Signature(Beat()))``
-        The engine's input stream.
+        The engine's input stream. A beat that is not taken for long is withdrawn, and offered again
+        when the host asks for that again.
     results : ``In(stream.Signature(Beat()))``
         Its output stream.
     """
@@ -59,9 +61,11 @@ class LinkEndpoint(wiring.Component):
         m.submodules.sender = self._sender = FrameSender()
         wiring.connect(m, wiring.flipped(self.i), self._receiver.i)
         wiring.connect(m, self._sender.o, wiring.flipped(self.o))
-        # Bodies: the request's in the lower half, the reply's in the upper one.
+        # The request's body in the lower half, the reply's in the upper one. Headers of replies
+        # are behind the bodies: below, what is said of a damaged frame, and above, the others'.
         m.submodules.bodies = bodies = memory.Memory(
-            shape=32, depth=2 * _DEPTH, init=[], attrs={"ram_style": "block", "no_rw_check": 1})
+            shape=32, depth=2 * _DEPTH, init=[*[0] * MAX_WORDS, _DAMAGED],
+            attrs={"ram_style": "block", "no_rw_check": 1})
         self._write, self._read = bodies.write_port(), bodies.read_port()
 
         self._request, self._reply = Signal(RequestHeader()), Signal(ReplyHeader())
@@ -75,8 +79,6 @@ class LinkEndpoint(wiring.Component):
             self.registers.address.eq(self._argument[2:]), self.registers.strobe.eq(~0),
             self.registers.data.eq(self._read.data),
         ]
-        with m.If(self.packets.ready):
-            m.d.sync += self.packets.valid.eq(0)
         with m.FSM() as fsm:
             m.d.comb += self._receiver.clear.eq(~fsm.ongoing("LISTEN"))
             with m.State("LISTEN"):
@@ -100,7 +102,7 @@ class LinkEndpoint(wiring.Component):
             with m.State("REPLY"):
                 self._answer(m)
             with m.State("REPLY READ"):
-                m.d.comb += self._read.addr.eq(_DEPTH | self._pointer)
+                m.d.comb += self._read.addr.eq(Cat(self._pointer, ~self._damaged))
                 m.next = "REPLY WORD"
             with m.State("REPLY WORD"):
                 self._answer_word(m)
@@ -113,7 +115,8 @@ class LinkEndpoint(wiring.Component):
         m.d.comb += [
             self._write.addr.eq(body[:(_DEPTH - 1).bit_length()]),
             self._write.data.eq(receiver.word),
-            self._write.en.eq(receiver.word_valid & (receiver.index != 0)),
+            self._write.en.eq(receiver.word_valid & (receiver.index != 0)
+                              & (receiver.index <= MAX_WORDS)),
             self._read.addr.eq(1),
         ]
         m.d.sync += [self._pointer.eq(0), self._waited.eq(0)]
@@ -193,12 +196,14 @@ class LinkEndpoint(wiring.Component):
     def _send_word(self, m):
         """Give the word that was read to the stream; read the next one, or give up."""
         last = self._pointer + 1 == self._request.count
-        m.d.comb += self._read.addr.eq(self._pointer)
+        m.d.comb += [
+            self._read.addr.eq(self._pointer),
+            self.packets.valid.eq(1), self.packets.p.data.eq(self._read.data),
+            self.packets.p.last.eq(last & (self._request.operation == Operation.SEND_LAST)),
+        ]
         m.d.sync += self._waited.eq(self._waited + 1)
-        with m.If(~self.packets.valid | self.packets.ready):
+        with m.If(self.packets.ready):
             m.d.sync += [
-                self.packets.valid.eq(1), self.packets.p.data.eq(self._read.data),
-                self.packets.p.last.eq(last & (self._request.operation == Operation.SEND_LAST)),
                 self._pointer.eq(self._pointer + 1), self._waited.eq(0),
                 self._reply.info.eq(self._pointer + 1),
             ]
@@ -225,25 +230,22 @@ class LinkEndpoint(wiring.Component):
             m.next = "REPLY"
 
     def _answer(self, m):
-        """Send the header."""
-        word = self._sender.i
-        damaged = ReplyHeader().const({"status": ReplyStatus.DAMAGED})
-        last = self._damaged | (self._reply.count == 0)
+        """Keep the header."""
         m.d.comb += [
-            word.p.data.eq(Mux(self._damaged, damaged.as_bits(), Value.cast(self._reply))),
-            word.p.last.eq(last), word.valid.eq(1),
+            self._write.addr.eq(_DEPTH | MAX_WORDS), self._write.data.eq(self._reply),
+            self._write.en.eq(~self._damaged),
         ]
-        m.d.sync += self._pointer.eq(0)
-        with m.If(word.ready):
-            m.next = "REPLY READ"
-            with m.If(last):
-                m.next = "LISTEN"
+        # The header is the word before the first one.
+        m.d.sync += self._pointer.eq(MAX_WORDS)
+        m.next = "REPLY READ"
 
     def _answer_word(self, m):
         word = self._sender.i
-        last = self._pointer + 1 == self._reply.count
-        m.d.comb += [word.p.data.eq(self._read.data), word.p.last.eq(last), word.valid.eq(1)]
-        m.d.comb += self._read.addr.eq(_DEPTH | self._pointer)
+        last = self._damaged | ((self._pointer + 1)[:len(self._pointer)] == self._reply.count)
+        m.d.comb += [
+            word.p.data.eq(self._read.data), word.p.last.eq(last), word.valid.eq(1),
+            self._read.addr.eq(Cat(self._pointer, ~self._damaged)),
+        ]
         with m.If(word.ready):
             m.d.sync += self._pointer.eq(self._pointer + 1)
             m.next = "REPLY READ"

@@ -29,6 +29,9 @@ class _DirectPort(wiring.Component):
 class _TopEngine(wiring.Component):
     """Common to all top modules; ``port`` is the front end, ``prefix`` begins its ports' names."""
 
+    #: Whether packets stay whole at the output when a soft reset cuts them off.
+    OUTPUT_GUARD = True
+
     def __init__(self, config, *, port, prefix):
         self.config = config
         self.control = EngineControl(config)
@@ -72,17 +75,20 @@ class _TopEngine(wiring.Component):
 
     def _streams(self, m, engine, control):
         m.submodules.input_guard = before = InputGuard()
-        m.submodules.output_guard = after = OutputGuard()
         wiring.connect(m, before.o, engine.i)
-        wiring.connect(m, engine.o, after.i)
+        results, closing = engine.o, C(0, 1)
+        if self.OUTPUT_GUARD:
+            m.submodules.output_guard = after = OutputGuard()
+            wiring.connect(m, engine.o, after.i)
+            m.d.comb += after.reset.eq(control.reset)
+            results, closing = after.o, after.closing
         m.d.comb += [
             before.i.p.data.eq(self.s_axis_tdata), before.i.p.last.eq(self.s_axis_tlast),
             before.i.valid.eq(self.s_axis_tvalid), self.s_axis_tready.eq(before.i.ready),
-            self.m_axis_tdata.eq(after.o.p.data), self.m_axis_tlast.eq(after.o.p.last),
-            self.m_axis_tvalid.eq(after.o.valid), after.o.ready.eq(self.m_axis_tready),
+            self.m_axis_tdata.eq(results.p.data), self.m_axis_tlast.eq(results.p.last),
+            self.m_axis_tvalid.eq(results.valid), results.ready.eq(self.m_axis_tready),
             before.reset.eq(control.reset), before.discard.eq(control.discard),
-            after.reset.eq(control.reset),
-            control.closing.eq(before.closing | after.closing),
+            control.closing.eq(before.closing | closing),
             control.frame_done.eq(engine.o.valid & engine.o.ready & engine.o.p.last),
         ]
 
@@ -130,7 +136,10 @@ class WishboneEngine(_TopEngine):
 
 
 class RegisterEngine(_TopEngine):
-    """The engine with its registers' own bus, for who is in the same design, and AXI4-Streams.
+    """The engine with its registers' own bus, for who is in the same design, and streams.
+
+    A soft reset ends what comes out at once, even within a packet or while a beat is offered: who
+    resets it also takes its results, and knows.
 
     Parameters
     ----------
@@ -143,6 +152,8 @@ class RegisterEngine(_TopEngine):
 
     The others are those of :class:`AxiEngine`.
     """
+
+    OUTPUT_GUARD = False
 
     def __init__(self, config):
         super().__init__(config, port=_DirectPort(), prefix="bus")

@@ -1,5 +1,7 @@
 """Wide products for the scale-shift lanes."""
 
+from types import MappingProxyType
+
 from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -36,7 +38,7 @@ class WideProduct(wiring.Component):
     interval: int
     latency: int
 
-    def __init__(self, *, side):
+    def __init__(self, *, side, members=MappingProxyType({})):
         self.side_shape = side
         super().__init__({
             "valid": In(1),
@@ -46,6 +48,7 @@ class WideProduct(wiring.Component):
             "o_valid": Out(1),
             "p": Out(signed(2 * MULTIPLIER_WIDTH)),
             "o_side": Out(side),
+            **members,
         })
 
 
@@ -153,7 +156,16 @@ class DigitSerialProduct(WideProduct):
     ----------
     digit : :class:`int`, a divisor of 32, less than 32
         Bits of ``b`` that a cycle takes.
+
+    Members
+    -------
+    nudge : ``In(1)``
+        Two cycles after ``valid``: add ``2**30`` to the product, so that it is rounded half up once
+        the lowest 31 bits are dropped.
     """
+
+    #: Power of two of that addend.
+    NUDGE = 30
 
     def __init__(self, *, side, digit):
         check_range("Digit", digit, 1, MULTIPLIER_WIDTH - 1)
@@ -162,7 +174,7 @@ class DigitSerialProduct(WideProduct):
         self.digit = digit
         self.interval = MULTIPLIER_WIDTH // digit
         self.latency = product_latency(self.interval)
-        super().__init__(side=side)
+        super().__init__(side=side, members={"nudge": In(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -195,7 +207,8 @@ class DigitSerialProduct(WideProduct):
         lower = Signal(width, reset_less=True)
         running = Signal(signed(width + self.digit + 1))
         m.d.comb += [
-            running.eq(Mux(step[1], 0, upper) + term + (carry if self.digit <= 2 else 0)),
+            running.eq(Mux(step[1], self.nudge << self.NUDGE, upper) + term
+                       + (carry if self.digit <= 2 else 0)),
             self.o_valid.eq(step[-1]),
             self.p.eq(Cat(lower, upper).as_signed()),
             self.o_side.eq(side),

@@ -44,17 +44,22 @@ class RoundingShift(wiring.Component):
         Cycles, the first one that of ``p``, for which each token's ``fraction`` stays. From
         :attr:`HOLDING` on no registers carry it along, but for the end of the way, if it goes on
         for longer.
+    nudged : :class:`bool`
+        Whether half of bit 31 has been added to the products to be rounded twice. This saves a
+        cycle, and the registers of all the product.
 
     Members
     -------
     p, fraction : ``In``
         A token: product (signed, 64 bits), and the coefficients that remain.
     held_last : ``In(1)``
-        A token came ``HOLDING - 1`` cycles ago. Of use only if fractions are held that long.
+        A token came ``HOLDING - 1`` cycles ago, or one less with nudged products. Of use only if
+        fractions are held that long.
     q : ``Out(8)``
-        The result 10 cycles later: an int8 or uint8 code.
+        The result :attr:`latency` cycles later: an int8 or uint8 code.
     """
 
+    #: Cycles that it takes, or one less with nudged products.
     LATENCY = 10
     #: Shift bits that each of the stages from the second handles.
     STAGES = ((5,), (4,), (3,), (2,), (1, 0))
@@ -63,8 +68,10 @@ class RoundingShift(wiring.Component):
     #: Cycles for which a fraction has to stay, or else be carried along.
     HOLDING = 6
 
-    def __init__(self, *, held=0):
+    def __init__(self, *, held=0, nudged=False):
         self.held = held
+        self.nudged = nudged
+        self.latency = self.LATENCY - nudged
         super().__init__({
             "p": In(signed(2 * MULTIPLIER_WIDTH)),
             "fraction": In(Fraction()),
@@ -86,7 +93,7 @@ class RoundingShift(wiring.Component):
             """The fraction of the token behind ``stage``."""
             if self.held < self.HOLDING:
                 return registered(fraction)[0]
-            if stage != self.HOLDING or self.held >= self.LATENCY:
+            if stage != self.HOLDING or self.held >= self.latency:
                 return fraction
             late = Signal.like(fraction, reset_less=True)
             with m.If(self.held_last):
@@ -96,10 +103,12 @@ class RoundingShift(wiring.Component):
         # Stage 1: TFLite's first rounding; and a zero below the point, so that the last bit is
         # the one below the point at last.
         twice = self.fraction.rounding[1]       # The only mode with this bit.
-        rounded = (Cat(twice, self.p[31:]) + Cat(self.p[30], C(0, 33)))[1:34]
-        nudged = Cat(C(0, 1), Mux(twice, 0, self.p[:31]), rounded)
-        value, = registered(nudged.as_signed())
-        fraction = carried(self.fraction, 1)
+        rounded = (self.p[31:] if self.nudged
+                   else (Cat(twice, self.p[31:]) + Cat(self.p[30], C(0, 33)))[1:34])
+        value = Cat(C(0, 1), Mux(twice, 0, self.p[:31]), rounded).as_signed()
+        fraction = self.fraction
+        if not self.nudged:
+            value, fraction = *registered(value), carried(fraction, 1)
         negative = value[-1]
         saturated = sticky = tops = bottoms = C(0, 1)
 
@@ -157,8 +166,9 @@ HELD_INTERVAL = 8
 
 def lane_latency(interval):
     """Return the latency of a :class:`ScaleShift` for a token every ``interval`` cycles."""
-    first = int(interval < HELD_INTERVAL)
-    return first + product_latency(interval) + RoundingShift.LATENCY
+    # Where coefficients are held, nothing has to be registered before the product, nor behind it.
+    outer = 1 if interval < HELD_INTERVAL else -1
+    return outer + product_latency(interval) + RoundingShift.LATENCY
 
 
 class ScaleShift(wiring.Component):
@@ -209,14 +219,14 @@ class ScaleShift(wiring.Component):
             self.interval, side=1 if self.holds else Fraction(), family=self.family)
         # A token's coefficients come with it, and their copy goes with the next one's.
         m.submodules.rounding = rounding = RoundingShift(
-            held=2 * self.interval - product.latency if self.holds else 0)
+            held=2 * self.interval - product.latency if self.holds else 0, nudged=self.holds)
         coefficients = self.coefficients
         fraction = Signal(Fraction(), reset_less=True)
         taken = [fraction[name].eq(coefficients[name]) for name in Fraction().members]
-        valid = Signal(rounding.LATENCY)
+        valid = Signal(rounding.latency)
         m.d.sync += valid.eq(Cat(product.o_valid, valid[:-1]))
         m.d.comb += [
-            rounding.held_last.eq(valid[rounding.HOLDING - 2]),
+            rounding.held_last.eq(valid[rounding.HOLDING - 2 - self.holds]),
             rounding.p.eq(product.p),
             self.o_valid.eq(valid[-1]),
             self.q.eq(rounding.q),
@@ -231,6 +241,7 @@ class ScaleShift(wiring.Component):
             m.d.comb += [
                 product.valid.eq(self.valid), product.a.eq(self.acc + coefficients.bias),
                 product.b.eq(coefficients.multiplier), rounding.fraction.eq(fraction),
+                product.nudge.eq(coefficients.rounding[1]),
             ]
             return m
 

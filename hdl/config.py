@@ -55,7 +55,8 @@ class Configuration:
         (:func:`hdl.isa.lean_widths`), one is fetched when the activations of the one before
         have been asked for, and counters have 16 bits, that of cycles 32. The array is a
         :class:`hdl.leanarray.LeanArray`. Without window and vector unit, for words of two channels
-        or more, one lane whose interval is at least two, and multipliers ``portable`` or ``ice40``.
+        or more, columns by a power of two, one lane whose interval is at least 8, and multipliers
+        ``portable`` or ``ice40``.
 
     activation_words, weight_words : int, 16 to 65536
         Words of ``channels`` codes, and of ``columns`` weights, that the engine holds.
@@ -115,9 +116,12 @@ class Configuration:
             raise ValueError("Configuration lean must be false beside a window or vector unit")
         if self.lean and self.channels == 1:
             raise ValueError("Configuration lean must be false for words of one channel")
-        if self.lean and (self.lanes > 1 or self.lane_interval == 1):
+        if self.lean and (self.lanes > 1 or self.lane_interval < 8):
             raise ValueError("Configuration lean must be false unless there is one lane, and that "
-                             "one takes two cycles or more")
+                             "one takes 8 cycles or more")
+        if self.lean and self.columns & (self.columns - 1):
+            raise ValueError("Configuration lean must be false unless columns is a power of two, "
+                             f"not {self.columns}")
         if self.lean and (self.lut_rows or self.multiplier in ("lut", "ecp5")):
             raise ValueError("Configuration lean must be false unless multiplier is portable or "
                              "ice40 in all rows")

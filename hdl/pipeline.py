@@ -211,6 +211,10 @@ class ConvPipeline(wiring.Component):
             delayed = Signal(token_shape, name=f"token{stage}")
             m.d.sync += delayed.eq(token)
             token = delayed
+        if config.lean:
+            # One result takes longer than it is on its way: what comes with it is still there.
+            token, late = Signal(token_shape), token
+            m.d.comb += [token.eq(late), token.token.eq(drain.token)]
         # The last of these registers also takes in what comes from elsewhere.
         credit = Signal()
         take_sums, queue = self._take_sums(m, token, drain, bank, credit)

@@ -104,8 +104,8 @@ class ActivationReader(wiring.Component):
     @classmethod
     def latency(cls, instruction):
         """Return that of a reader of such instructions. With short ones it adds in the cycle after
-        the move, which takes longer and saves registers."""
-        return cls.LATENCY - instruction.lean
+        the move, and compares in that of the request, which takes longer and saves registers."""
+        return cls.LATENCY - 2 * instruction.lean
 
     def __init__(self, *, rows, instruction=None, family="portable"):
         check_range("Rows", rows, 1, 64)
@@ -215,7 +215,7 @@ class ActivationReader(wiring.Component):
     def _requests(self, m, layer, pixels, taps, row, step, first_step, advance):
         """What follows when a request has begun; return whether any is on its way."""
         lean = self.instruction.lean
-        valid = Signal(2 if lean else 3)
+        valid = Signal(1 if lean else 3)
         first1, row1 = Signal(), Signal.like(row)
         kept = self._kept(m, pixels.pixel, row, row1, valid[0] & first1, advance)
         pixel2, pixel3 = (Signal(Pixel(self.instruction), name=name, reset_less=True)
@@ -243,6 +243,14 @@ class ActivationReader(wiring.Component):
         if lean:
             m.d.comb += [register.eq(value) for register, value in beside]
             beside = []
+        asked = [
+            request.address.eq(pixel3.address), request.live.eq(pixel3.live),
+            request.inside.eq((pixel3.y >= 0) & (pixel3.y < limits2.height)
+                              & (pixel3.x >= 0) & (pixel3.x < limits2.width)),
+        ]
+        if lean:
+            m.d.comb += asked
+            asked = []
         with m.If(advance):
             m.d.sync += [
                 valid.eq(Cat(step, valid[:-1])), self.requests.valid.eq(valid[-1]),
@@ -250,10 +258,7 @@ class ActivationReader(wiring.Component):
                 *(register.eq(value) for register, value in beside),
                 *([] if lean else second),
                 pixel3.address.eq(pixel2.address + offset2), pixel3.live.eq(pixel2.live),
-                pixel3.y.eq(pixel2.y + y2), pixel3.x.eq(pixel2.x + x2),
-                request.address.eq(pixel3.address), request.live.eq(pixel3.live),
-                request.inside.eq((pixel3.y >= 0) & (pixel3.y < limits2.height)
-                                  & (pixel3.x >= 0) & (pixel3.x < limits2.width)),
+                pixel3.y.eq(pixel2.y + y2), pixel3.x.eq(pixel2.x + x2), *asked,
             ]
         return valid.any()
 

@@ -62,6 +62,7 @@ class ResultWriter(wiring.Component):
                              f"not {channels}")
         self.rows = rows
         self.slots = slots
+        self._slot_bits = (slots - 1).bit_length()
         self.channels = channels
         self.lanes = lanes
         self.instruction = instruction or Instruction()
@@ -118,20 +119,23 @@ class ResultWriter(wiring.Component):
 
         # Stage 2: where it goes. The write leaves from registers, so that it may travel far.
         group = Signal(len(layer.out_groups) + 1, reset_less=True)
-        block_group, next_group = (Signal.like(group, name=name) for name in (
-            "block_group", "next_group"))       # Of this block.
         pixel_address = Signal.like(layer.out_base, reset_less=True)
-        with m.If(~active):
-            m.d.sync += [group.eq(0), block_group.eq(0), next_group.eq(slots),
-                         pixel_address.eq(layer.out_base)]
-        with m.Else():
-            with m.If(taken):
-                m.d.sync += group.eq(Mux(row_end, block_group, group + 1))
-            with m.If(row_end):
-                m.d.sync += pixel_address.eq(pixel_address + layer.out_step)
-            with m.If(block_end):
-                m.d.sync += [group.eq(next_group), block_group.eq(next_group),
-                             next_group.eq(next_group + slots), pixel_address.eq(layer.out_base)]
+        with m.If(row_end | ~active):
+            m.d.sync += pixel_address.eq(Mux(block_end | ~active, layer.out_base,
+                                             pixel_address + layer.out_step))
+        if self.instruction.lean:
+            # The slot of a row, and the block.
+            slot, block = group[:self._slot_bits], group[self._slot_bits:]
+            with m.If(~active):
+                m.d.sync += slot.eq(0)
+            with m.Elif(taken):
+                m.d.sync += slot.eq(slot + 1)
+            with m.If(~active):
+                m.d.sync += block.eq(0)
+            with m.Elif(block_end):
+                m.d.sync += block.eq(block + 1)
+        else:
+            self._count_groups(m, group, active, taken, row_end, block_end, slots)
         part = group[:part_bits]
         writes = taken & live & (group <= layer.out_groups)
         m.d.sync += [
@@ -142,6 +146,19 @@ class ResultWriter(wiring.Component):
             self.done.eq(layer_end),
         ]
         return m
+
+    def _count_groups(self, m, group, active, taken, row_end, block_end, slots):
+        """Count the groups of a pixel, from the first of its block on."""
+        block_group, next_group = (Signal.like(group, name=name) for name in (
+            "block_group", "next_group"))       # Of this block.
+        with m.If(~active):
+            m.d.sync += [group.eq(0), block_group.eq(0), next_group.eq(slots)]
+        with m.Else():
+            with m.If(taken):
+                m.d.sync += group.eq(Mux(row_end, block_group, group + 1))
+            with m.If(block_end):
+                m.d.sync += [group.eq(next_group), block_group.eq(next_group),
+                             next_group.eq(next_group + slots)]
 
     def _count(self, m, busy, on_array, slots, count, blocks):
         """Return, of a result that comes while ``busy``, what ends with it and whether its pixel

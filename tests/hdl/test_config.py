@@ -77,12 +77,14 @@ def test_drain_cycles(changes, slots, drain_cycles):
     ({"lean": True, "rows": 1, "channels": 1}, ValueError,
      "Configuration lean must be false for words of one channel"),
     ({"lean": True, "lanes": 2, "lane_interval": 8}, ValueError,
-     "Configuration lean must be false unless there is one lane, and that one takes two cycles or "
+     "Configuration lean must be false unless there is one lane, and that one takes 8 cycles or "
      "more"),
-    ({"lean": True, "lanes": 1}, ValueError,
-     "Configuration lean must be false unless there is one lane, and that one takes two cycles or "
+    ({"lean": True, "lanes": 1, "lane_interval": 4}, ValueError,
+     "Configuration lean must be false unless there is one lane, and that one takes 8 cycles or "
      "more"),
-    *(({"lean": True, "lanes": 1, "lane_interval": 2} | other, ValueError,
+    ({"lean": True, "lanes": 1, "columns": 3, "lane_interval": 8}, ValueError,
+     "Configuration lean must be false unless columns is a power of two, not 3"),
+    *(({"lean": True, "lanes": 1, "lane_interval": 8} | other, ValueError,
        "Configuration lean must be false unless multiplier is portable or ice40 in all rows")
       for other in ({"multiplier": "lut"}, {"multiplier": "ecp5"}, {"lut_rows": 1})),
     ({"vector": 1}, TypeError, "Configuration vector must be true or false, not 1"),

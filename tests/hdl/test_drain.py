@@ -12,13 +12,14 @@ SIZES = pytest.mark.parametrize(("rows", "slots", "interval"), [
     (1, 1, 1), (1, 4, 1), (1, 1, 4), (4, 1, 1), (4, 1, 2), (2, 4, 1), (3, 2, 4), (2, 1, 32)])
 
 
-def drain(rows, slots, interval, renews, *, credit=lambda: 1, late=lambda: 0, set_late=lambda: 0):
+def drain(rows, slots, interval, renews, *, credit=lambda: 1, late=lambda: 0, set_late=lambda: 0,
+          singly=False):
     """Let tiles finish, ``late()`` cycles after the capture of the one before; return the trace.
 
     One entry a cycle: (capture, shift, valid, slot, bank, credit). ``renews`` tells which tiles
     want a new set, there ``set_late()`` cycles after the tile has finished.
     """
-    dut = DrainController(rows=rows, slots=slots, interval=interval)
+    dut = DrainController(rows=rows, slots=slots, interval=interval, singly=singly)
     seen = []
 
     async def bench(ctx):
@@ -124,3 +125,15 @@ def test_waits_for_a_set_only_if_it_wants_one():
 def test_bad_parameters(kwargs, error, message):
     with pytest.raises(error, match=message):
         DrainController(**({"rows": 1, "slots": 1, "interval": 1} | kwargs))
+
+
+@pytest.mark.parametrize(("rows", "slots", "interval"), [(4, 4, 16), (1, 2, 2), (3, 1, 8)])
+def test_results_move_behind_each_of_them(rows, slots, interval):
+    """In the last of its cycles, whenever there was credit for it."""
+    source = random.Random(interval)
+    renews = [source.randint(0, 1) for _ in range(6)]
+    seen = drain(rows, slots, interval, renews, credit=lambda: source.random() < 0.6, singly=True)
+    valids = [t for t, cycle in enumerate(seen) if cycle[2]]
+    shifts = [t for t, cycle in enumerate(seen) if cycle[1]]
+    assert len(valids) == len(renews) * rows * slots
+    assert shifts == [t + interval - 1 for t in valids if t + interval <= len(seen)]

@@ -7,15 +7,17 @@ import pytest
 from hdl.issue import StepIssuer
 from tests.hdl.bench import simulate
 
-SEEN = ("start", "active", "first", "unsigned", "finished", "renew", "operands_ready", "capture")
+SEEN = ("start", "active", "first", "clear", "unsigned", "finished", "renew", "operands_ready",
+        "capture")
 
 
-def issue(channels, tiles, *, ready_share=1, offer_share=1, capture_after=lambda: 0, seed=1):
+def issue(channels, tiles, *, ready_share=1, offer_share=1, capture_after=lambda: 0, seed=1,
+          gap=False):
     """Issue ``tiles`` (steps, renew, unsigned); return what is seen in every cycle.
 
     A finished tile is captured ``capture_after()`` cycles after it first shows.
     """
-    dut = StepIssuer(channels=channels)
+    dut = StepIssuer(channels=channels, gap=gap)
     source = random.Random(seed)
     seen = []
 
@@ -77,6 +79,22 @@ def random_tiles(seed, count=40):
     source = random.Random(seed)
     return [(source.choice((1, 1, 2, 3, 7)), source.randint(0, 1), source.randint(0, 1))
             for _ in range(count)]
+
+
+@pytest.mark.parametrize("longest_wait", [0, 5])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_sums_are_cleared_from_a_capture_to_the_next_tile(channels, longest_wait):
+    """And in at least one cycle, in which there is no operand."""
+    source, tiles = random.Random(channels), random_tiles(channels)
+    seen = issue(channels, tiles, ready_share=0.7, offer_share=0.7, gap=True,
+                 capture_after=lambda: source.randint(0, longest_wait))
+    check(seen, channels, tiles)
+    under_way = False
+    for cycle in seen:
+        assert not (under_way and cycle["first"]), "no gap"
+        under_way |= cycle["first"]
+        assert cycle["clear"] == (cycle["capture"] or not under_way)
+        under_way &= not cycle["capture"]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 8])

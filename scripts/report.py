@@ -11,6 +11,8 @@ __all__ = ["ceiling", "cells", "critical_path", "fmax", "json_of", "shortage", "
 
 
 _USED = re.compile(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", re.MULTILINE)
+_UNPLACED = re.compile(r"^ERROR: Unable to find legal placement for cell '.*' of type '(\w+)'",
+                       re.MULTILINE)
 _LOGIC_CELLS = re.compile(r"^Info:\s+(\d+) LCs used as (LUT4 only|LUT4 and DFF|DFF only)$",
                           re.MULTILINE)
 
@@ -24,10 +26,15 @@ _CELLS = {
 def shortage(log):
     """Return what the device lacks by nextpnr's output ``log``, or None if nothing.
 
-    For instance ``MULT18X18D: 72 needed, 28 available``, by nextpnr's names of cells.
+    For instance ``MULT18X18D: 72 needed, 28 available``, by nextpnr's names of cells. There may
+    also be enough of all, and yet no way to place one.
     """
+    needed = _USED.findall(log)
     short = [f"{cell}: {used} needed, {available} available"
-             for cell, used, available in _USED.findall(log) if int(used) > int(available)]
+             for cell, used, available in needed if int(used) > int(available)]
+    if not short and (unplaced := _UNPLACED.search(log)):
+        short = [f"no place is left for one of {used} {cell}, of which {available} are available"
+                 for cell, used, available in needed if cell == unplaced[1]]
     return "; ".join(short) or None
 
 

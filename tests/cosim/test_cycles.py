@@ -183,11 +183,11 @@ def test_a_lean_engine_multiplies_in_nine_of_ten_cycles():
     rng = np.random.default_rng(604)
     shape = (32, 32, (3, 3), 1, (1, 1, 1, 1), 1, (8, 8))
     layer = random_layer(rng, shape)
-    frames = rng.integers(-128, 128, (1, 32, 8, 8), dtype=np.int8)
+    frames = rng.integers(-128, 128, (2, 32, 8, 8), dtype=np.int8)
     single = Network.chain([layer], frames.shape[1:])
     program = compile_network(single, CONFIGURATIONS["icebreaker"])
     assert check(single, program, frames, lean_engine()) == 1
-    macs = layer.macs(frames.shape)
+    macs = layer.macs((1, *frames.shape[1:]))
     total = layer_cycles(program.instructions[1], program.config, macs).total
     assert 0.93 < macs / (16 * total) < 0.95
 

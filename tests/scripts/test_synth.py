@@ -145,6 +145,12 @@ def synth(tmp_path, monkeypatch):
      "yosys failed: ERROR: no such cell; log: {out}/yosys.log"),
     ("exit 0", "[ $1 = --version ] || { echo 'ERROR: lost'; echo '0 warnings, 1 error'; exit 1; }",
      "nextpnr-ice40 failed: ERROR: lost; log: {out}/pack.log"),
+    ("exit 0", "case $* in *--version | *--pack-only) ;; *) "
+     "echo 'Info: \t ICESTORM_LC:    4900/   5280    92%'; "
+     "echo \"ERROR: Unable to find legal placement for cell 'a.b[0]_LC' of type 'ICESTORM_LC' "
+     "after 9 attempts.\"; exit 1 ;; esac",
+     "tiny does not fit ice40up5k: no place is left for one of 4900 ICESTORM_LC, of which 5280 are "
+     "available; log: {out}/nextpnr-1.log"),
     ("exit 0", "case $* in *--version | *--pack-only) ;; *) kill -9 $$ ;; esac",
      "nextpnr-ice40 failed: it wrote no log; log: {out}/nextpnr-1.log"),
 ])

@@ -48,8 +48,9 @@ class SumQueue(wiring.Component):
         What is there.
     """
 
-    #: The register holds two groups; a third one may be on its way in, and a fourth on its way out.
-    PLACES = 4
+    #: As many as the register holds: it takes a third group only after the first has left, and
+    #: then so does each lane, in its own time.
+    PLACES = 2
 
     def __init__(self, *, lanes, slots, units):
         check_range("Lanes", lanes, 1, 64)

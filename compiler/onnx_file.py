@@ -10,6 +10,7 @@ from onnx import TensorProto
 from compiler.errors import Place, quoted
 from compiler.onnx_tensor import type_name
 from compiler.onnx_wire import count_parts
+from compiler.source import read_limited
 
 __all__ = ["MICROSOFT", "Graph", "Port", "check_inside", "node_place", "read_graph",
            "run_checker"]
@@ -123,15 +124,7 @@ def read_graph(path):
 
 
 def _parse(path, place):
-    try:
-        size = Path(path).stat().st_size
-        if size > MAX_BYTES:
-            raise place.fault(f"the file has {size} bytes", f"keep models to {MAX_BYTES} bytes")
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise place.fault(f"cannot be read: {error.strerror}", "check the path") from error
-    if not content:
-        raise place.fault("the file is empty", "export the model again")
+    content = read_limited(path, place, MAX_BYTES)
     if count_parts(content, MAX_PARTS) > MAX_PARTS:
         raise place.fault(f"the file has more than {MAX_PARTS} parts",
                           "export the model again, or in several")

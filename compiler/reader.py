@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compiler.errors import Place
+from compiler.source import open_plain
 from compiler.tflite_file import IDENTIFIER
 from compiler.tflite_reader import survey_tflite
 
@@ -74,7 +75,7 @@ def _format(path):
     path = Path(path)
     place = Place(path.name)
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             start = file.read(8)
     except OSError as error:
         raise place.fault(f"cannot be read: {error.strerror}", "check the path") from error

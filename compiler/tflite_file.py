@@ -10,6 +10,7 @@ from flatbuffers.number_types import Int32Flags
 
 from compiler.errors import Place, quoted
 from compiler.flatbuffer import DamagedBufferError, verify
+from compiler.source import read_limited
 from compiler.tflite_schema import SCHEMA
 
 __all__ = ["IDENTIFIER", "MAX_ELEMENTS", "Model", "Operator", "Tensor", "read_model_file"]
@@ -153,15 +154,7 @@ def read_model_file(path):
         If the file cannot be read, is damaged, is of another format, or has several graphs.
     """
     place = Place(Path(path).name)
-    try:
-        size = Path(path).stat().st_size
-        if size > MAX_BYTES:
-            raise place.fault(f"the file has {size} bytes", f"keep models to {MAX_BYTES} bytes")
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise place.fault(f"cannot be read: {error.strerror}", "check the path") from error
-    if not content:
-        raise place.fault("the file is empty", "export the model again")
+    content = read_limited(path, place, MAX_BYTES)
     if content[4:8] != IDENTIFIER:
         raise place.fault("this is not a TFLite model, or it is damaged",
                           "export the model again")

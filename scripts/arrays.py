@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 from numpy.lib import format as npy
 
+from compiler.source import open_plain
 from scripts.console import Refused
 
 __all__ = ["array_bytes", "load_calibration", "load_frames"]
@@ -57,7 +58,7 @@ def load_calibration(path):
 def _read(path, check):
     """The array in an .npy file whose shape and type pass ``check``."""
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             shape, dtype, order = _header(path, file)
             check(shape, dtype)
             size = math.prod(shape) * dtype.itemsize

@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto
 
-from compiler.onnx_values import Constant, Hosted
+from compiler.onnx_values import Constant, Hosted, along
 from compiler.onnx_window import read_window
 
 __all__ = ["run_float"]
@@ -103,8 +103,7 @@ def _reduce_mean(node, x, *_):
 
 def _batch_norm(node, x, *_):
     gamma, beta, mean, variance = (
-        _weights(node, name).reshape(-1, 1, 1) for name in ("scale", "B", "input_mean",
-                                                            "input_var"))
+        along(_weights(node, name), x.ndim, 1) for name in node.operator.inputs[1:])
     return (x - mean) / np.sqrt(variance + np.float32(node.number("epsilon", 1e-5))) * gamma + beta
 
 

@@ -113,6 +113,23 @@ def test_float_run_of_single_operators_equals_onnx_runtime(operator, attributes,
     np.testing.assert_allclose(values[value], run_runtime(model, x)[0], rtol=1e-6, atol=1e-6)
 
 
+def test_float_run_of_a_batchnorm_behind_a_product_equals_onnx_runtime(save):
+    graph, rng = Graph((5,), elem_type=TensorProto.FLOAT), np.random.default_rng(8)
+
+    def drawn(*shape):
+        return graph.constant(rng.uniform(0.5, 2, shape).astype(np.float32))
+
+    value = graph.add("Gemm", ["x", drawn(5, 4), drawn(4)])
+    value = graph.add("BatchNormalization", [value, *(drawn(4) for _ in range(4))])
+    graph.output(value, (4,), TensorProto.FLOAT)
+    model = graph.model()
+    x = frames_for(model, 3)
+    parsed = read_graph(save(model))
+    reader = Reader(parsed, Calibration())
+    values = run_float(reader, [reader.read(proto).node for proto in parsed.nodes], x)
+    np.testing.assert_allclose(values[value], run_runtime(model, x)[0], rtol=1e-5, atol=1e-5)
+
+
 def normalised(gamma, beta, variance, *, weight=None):
     """A model of a convolution 3x3 from 2 channels, a BatchNorm and a Relu."""
     channels = len(gamma)

@@ -65,7 +65,8 @@ def check(model, config, calibration, report):
     if fault:
         more = len(survey.faults) - 1
         raise Refused(f"{fault} (and {more} more, see above)" if more > 0 else fault)
-    console.print(f"\nEverything maps, and fits {config.name}.")
+    console.print()
+    console.print(printable(f"Everything maps, and fits {config.name}."))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,8 @@ __all__ = ["CheckFailed", "Commands", "Refused", "columns", "output", "printable
 
 class _OneLine(click.ClickException):
     def __init__(self, message):
-        super().__init__(" ".join(str(message).split()))
+        # Names of files and parts of models may hold what a terminal would obey.
+        super().__init__(_shown(" ".join(str(message).split())))
 
     def show(self, file=None):
         click.echo(f"celosia: {self.message}", file=file, err=file is None)
@@ -93,7 +95,7 @@ def running(message, *, steps=None):
     On a terminal a spinner, the time so far and, given ``steps``, how many are done; anywhere
     else one plain line.
     """
-    console = Console(stderr=True)
+    console, message = Console(stderr=True), _shown(message)
     if not console.is_terminal:
         click.echo(message, err=True)
         yield lambda: None
@@ -102,7 +104,7 @@ def running(message, *, steps=None):
     if steps is not None and steps > 1:
         columns += [BarColumn(bar_width=20), MofNCompleteColumn()]
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        task = progress.add_task(message, total=steps)
+        task = progress.add_task(escape(message), total=steps)
         yield lambda: progress.advance(task)
 
 
@@ -125,4 +127,8 @@ def printable(text, most=None):
     """Return ``text`` from a file of others as it is safe to print, cut to ``most`` characters."""
     if most is not None and len(text) > most:
         text = f"{text[:most - 1]}…"
-    return Text("".join(character if character.isprintable() else "?" for character in text))
+    return Text(_shown(text))
+
+
+def _shown(text):
+    return "".join(character if character.isprintable() else "?" for character in text)

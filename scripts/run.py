@@ -230,7 +230,7 @@ def _say(target, figures):
     if figures["exact"] is not None:
         console.print("The engine equals golden, bit for bit." if figures["exact"] else
                       "The engine does not equal golden.")
-    console.print(f"{target}: results of {frames}", markup=False)
+    console.print(printable(f"{target}: results of {frames}"))
 
 
 def _table(figures):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hdl.config import CONFIGURATIONS
-from scripts.console import printable
+from scripts.console import Refused, printable
 from tests.golden.tflite_models import Operator
 from tests.scripts.small_models import convolutions, unsupported
 
@@ -79,6 +79,7 @@ def test_a_node_whose_name_is_hostile(celosia, save):
     # The reader puts the operator's name into its row; a custom one may be called anything.
     assert celosia("check", save(content), "--config", "tiny").exit_code == 2
     assert printable("a\x1b[31mb\n[red]c").plain == "a?[31mb?[red]c"
+    assert Refused("a\x1b[31mb\n\udcff[red]c").message == "a?[31mb ?[red]c"
     assert printable("abcdef", 4).plain == "abc…"
 
 

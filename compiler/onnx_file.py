@@ -24,7 +24,7 @@ OLDEST_OPSET = 10
 MAX_PARTS = 1 << 20
 """The most fields that a file may have: nodes, attributes, names, tensors, ..."""
 
-MAX_NODES = 1 << 16
+MAX_NODES = 1 << 14
 """The most nodes of a graph."""
 
 MICROSOFT = "com.microsoft"

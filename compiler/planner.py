@@ -11,10 +11,11 @@ from compiler.lower_vector import VectorJob
 from compiler.plan import Plan, places
 from compiler.rewrite import on_the_array, place, pruned, reordered
 from compiler.schedule import Lifetimes
+from golden.concat import ConcatLayer
 from golden.layer import ConvLayer
 from golden.network import Network
 from hdl.config import CONFIGURATIONS
-from hdl.isa import ADDRESS_WIDTH, Opcode
+from hdl.isa import ADDRESS_WIDTH, INSTRUCTION_WORDS, Opcode
 
 __all__ = ["ShortageError", "plan_network"]
 
@@ -62,6 +63,11 @@ def plan_network(network: Network, config, batch, *, unlimited=False):
         raise ValueError(f"A lean engine computes one frame at a time, and {config.name} is one, "
                          f"so batches of {batch} are for another: {able}")
     network = pruned(network)
+    least = _least_program(network)
+    if least > LARGEST_MEMORY:
+        # Planning it would take minutes.
+        raise ValueError(f"The network has so many layers that its program needs {least} words or "
+                         f"more; no configuration has more than {LARGEST_MEMORY}")
     plans, error = _plans(network, config, batch, unlimited=unlimited)
     fitting = [plan for plan in plans if plan.fits()]
     if fitting:
@@ -148,11 +154,19 @@ def _shortage(plan, network):
             f"({has * width} bytes); {remedy}")
 
 
+def _least_program(network):
+    """Words of program that a network takes at least: an instruction for every layer, one to
+    receive and one to send."""
+    layers = sum(not isinstance(node.layer, ConcatLayer) for node in network.nodes)
+    return (layers + 2) * INSTRUCTION_WORDS
+
+
 def _fits(network, name, batch):
-    if batch > 1 and CONFIGURATIONS[name].lean:
+    config = CONFIGURATIONS[name]
+    if (batch > 1 and config.lean) or _least_program(network) > config.program_words:
         return False
     try:
-        plans, _ = _plans(network, CONFIGURATIONS[name], batch)
+        plans, _ = _plans(network, config, batch)
     except ValueError:
         return False
     return any(plan.fits() for plan in plans)

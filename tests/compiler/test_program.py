@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compiler import planner
 from compiler.program import compile_network
 from golden.concat import ConcatLayer
 from golden.network import Network, Node
@@ -45,6 +46,17 @@ def refuses(message, layers, shape, config=TINY, **options):
 ])
 def test_what_does_not_fit(layers, shape, config, message):
     refuses(message, layers, shape, config)
+
+
+def test_more_layers_than_any_program_holds_are_refused_before_they_are_planned(monkeypatch):
+    def chain(count):
+        return [conv(f"layer{index}", (2, 2, 1, 1)) for index in range(count)]
+
+    monkeypatch.setattr(planner, "LARGEST_MEMORY", 80)
+    chained(chain(3), (2, 2, 2), TINY)
+    monkeypatch.setattr(planner, "_plans", None)
+    refuses("The network has so many layers that its program needs 96 words or more; no "
+            "configuration has more than 80", chain(4), (2, 2, 2))
 
 
 def test_the_batch_is_part_of_what_does_not_fit():

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 
 from .isa import Destination, Instruction, lean_widths
@@ -142,11 +143,8 @@ class Configuration:
     @property
     def instruction(self):
         """The :class:`hdl.isa.Instruction` that its units see."""
-        if not self.lean:
-            return Instruction()
-        return Instruction(lean_widths(
-            activation_words=self.activation_words, weight_words=self.weight_words,
-            coefficient_words=self.coefficient_words))
+        return _instruction(*((self.activation_words, self.weight_words, self.coefficient_words)
+                              if self.lean else ()))
 
     @property
     def counter_width(self):
@@ -230,6 +228,16 @@ CONFIGURATIONS = {config.name: config for config in (
                   channels=16, multiplier="ecp5", lut_rows=8,
                   **_LARGE | {"activation_words": 5120}),
 )}
+
+
+@cache
+def _instruction(*words):
+    """The layout for memories of so many words of a lean engine, or for any other one."""
+    if not words:
+        return Instruction()
+    activation, weight, coefficient = words
+    return Instruction(lean_widths(activation_words=activation, weight_words=weight,
+                                   coefficient_words=coefficient))
 
 
 def load(name):

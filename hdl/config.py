@@ -1,7 +1,8 @@
 """Configurations of the engine: what a generated design holds, and the device it is meant for."""
 
+import os
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -256,7 +257,7 @@ def load(name):
     if name in CONFIGURATIONS:
         return CONFIGURATIONS[name]
     path = Path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path's own raises where a name is too long.
         raise ValueError(f"No configuration or file named {name!r}; "
                          f"configurations: {', '.join(CONFIGURATIONS)}")
     try:
@@ -266,6 +267,10 @@ def load(name):
     known = {field.name: field for field in fields(Configuration)}
     if unknown := values.keys() - known.keys():
         raise ValueError(f"{path}: unknown key {min(unknown)!r}; keys: {', '.join(known)}")
+    required = [name for name, field in known.items() if field.default is MISSING]
+    if missing := [name for name in required if name not in values]:
+        raise ValueError(f"{path}: missing key {missing[0]!r}; every configuration has "
+                         f"{', '.join(required)}")
     try:
         return Configuration(**values)
     except TypeError as error:

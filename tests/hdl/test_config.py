@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
@@ -156,13 +157,14 @@ def test_bad_file(tmp_path, text, error, message):
 
 def test_file_lacks_a_key(tmp_path):
     path = written(tmp_path / "mine.toml", TEXT.replace("lanes = 2\n", ""))
-    with pytest.raises(TypeError) as raised:
+    with pytest.raises(ValueError, match=re.escape(
+            f"{path}: missing key 'lanes'; every configuration has name, ")):
         load(path)
-    assert str(raised.value).startswith(path)
-    assert "'lanes'" in str(raised.value)
 
 
 def test_unknown_name():
     with pytest.raises(ValueError, match=r"^No configuration or file named 'nix'; "
                                          r"configurations: tiny, icebreaker, ecp5-25f, "):
         load("nix")
+    with pytest.raises(ValueError, match=r"^No configuration or file named 'n{300}'; "):
+        load("n" * 300)

@@ -8,7 +8,7 @@ from compiler.program import compile_network
 from hdl.top import CONTROLS
 from scripts.console import Refused, columns, output, printable, running
 from scripts.figures import layer_figures, needs
-from scripts.files import publishing
+from scripts.files import check_writable, publishing
 from scripts.generate import engine_verilog, write_engine, write_manifest
 from scripts.models import load_model
 from scripts.options import (
@@ -47,6 +47,8 @@ def compile_(model, config, directory, control, calibration):
     are read, and the SHA-256 of every file. The same model and configuration give the same bytes on
     every machine.
     """
+    with writing():
+        check_writable(directory / "manifest.json")
     loaded = load_model(model, calibration)
     try:
         program = compile_network(loaded.network, config)

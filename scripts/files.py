@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
-from errno import EACCES, EISDIR, ENOTDIR
+from errno import EACCES, EINVAL, EISDIR, ENOTDIR
 from pathlib import Path
 
 __all__ = ["check_writable", "publishing", "write_whole"]
@@ -38,6 +38,7 @@ def publishing(directory):
 def write_whole(path, content):
     """Write text or bytes to ``path`` in one step: a reader sees the old file or the new one."""
     path = Path(path)
+    _check_plain(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with publishing(path.parent) as staging:
         if isinstance(content, str):
@@ -56,8 +57,7 @@ def check_writable(*paths):
     for path in paths:
         if path is None:
             continue
-        if Path(path).is_dir():
-            raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+        _check_plain(Path(path))
         folder = Path(path).absolute().parent
         while not folder.exists():
             folder = folder.parent
@@ -65,3 +65,11 @@ def check_writable(*paths):
             raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(folder))
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(EACCES, os.strerror(EACCES), str(folder))
+
+
+def _check_plain(path):
+    """Refuse what a file cannot take the place of; a device would be gone."""
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(EINVAL, "Not a plain file", str(path))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -195,7 +196,21 @@ def test_verilog_that_cannot_be_made_writes_nothing(refused, save, tmp_path, mon
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_made(refused, save, tmp_path):
+def test_a_yosys_that_fails_is_a_failed_check(celosia, save, tmp_path, monkeypatch):
+    def fail(_component):
+        raise subprocess.CalledProcessError(1, "yosys", stderr="first\nno memory\n")
+
+    monkeypatch.setattr(scripts.generate, "verilog_of", fail)
+    monkeypatch.setattr(scripts.generate, "kept", lambda _key, make: make())
+    result = celosia("compile", save(convolutions()), "--config", "tiny", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "celosia: Yosys cannot write the Verilog of tiny: no memory; it takes some GB of address "
+        "space: raise the limit")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_first(refused, tmp_path):
     (tmp_path / "file").touch()
-    line = refused("compile", save(convolutions()), "--config", "tiny", "-o", tmp_path / "file")
-    assert line.startswith(f"{tmp_path}/file: ")
+    assert refused("compile", tmp_path / "no.tflite", "-o", tmp_path / "file") == (
+        f"{tmp_path}/file: Not a directory")

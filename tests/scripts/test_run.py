@@ -12,7 +12,7 @@ from compiler.program import compile_network
 from compiler.reader import read_model
 from hdl.config import CONFIGURATIONS
 from scripts.digits import float_model_path, load_images, model_path
-from scripts.files import check_writable
+from scripts.files import check_writable, write_whole
 from scripts.run import _parts
 from sim.engine import EngineSimulation
 from tests.golden.tflite_models import run_reference
@@ -198,6 +198,22 @@ def test_files_that_cannot_be_written_are_refused_first(refused, save, tmp_path,
                    *(text for pair in targets.items() for text in pair))
     assert line == f"{tmp_path}/file: Not a directory"
     assert {path.name for path in tmp_path.iterdir()} == {"file", "small.tflite", "x.npy"}
+
+
+@pytest.mark.parametrize("option", ["--output", "--report"])
+@pytest.mark.usefixtures("frames")
+def test_what_is_no_plain_file_is_not_replaced(refused, save, tmp_path, option):
+    """To a superuser a device like /dev/null could be."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    targets = {"--output": tmp_path / "y.npy", option: pipe}
+    line = refused("run", save(convolutions()), "--config", "tiny", "--input", tmp_path / "x.npy",
+                   *(text for pair in targets.items() for text in pair))
+    assert line == f"{pipe}: Not a plain file"
+    with pytest.raises(OSError, match="Not a plain file"):
+        write_whole(pipe, "text")
+    assert pipe.is_fifo()
+    assert not (tmp_path / "y.npy").exists()
 
 
 def test_folders_without_permission_are_refused(tmp_path, monkeypatch):

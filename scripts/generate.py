@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
+import subprocess
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 from hdl.top import CONTROLS
 from hdl.verilog import emit
+from scripts.console import CheckFailed
 from scripts.files import publishing
 from scripts.lint import WAIVERS, lint
 from scripts.options import refusing
@@ -46,12 +48,17 @@ def engine_verilog(config, control="axi", *, linted=False):
     Refused
         If there is no such engine.
     CheckFailed
-        If lint finds a fault.
+        If Yosys fails, or lint finds a fault.
     """
     def make():
         with refusing():
             component = engine(config, control)
-        return verilog_of(component)
+        try:
+            return verilog_of(component)
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr.strip() or "it said nothing").splitlines()[-1]
+            raise CheckFailed(f"Yosys cannot write the Verilog of {config.name}: {said}; it takes "
+                              "some GB of address space: raise the limit") from None
 
     key = [TOP, control, config.as_dict()]
     verilog = kept(key, make)

@@ -168,7 +168,7 @@ def cuts_of(placed, batch):
 
     Parameters
     ----------
-    placed : compiler.rewrite.Placed
+    placed : compiler.placement.Placed
     batch : int
     """
     shapes, nodes = placed.network.shapes(), placed.network.nodes

@@ -10,7 +10,7 @@ from compiler.estimate import frame_beats, instruction_cycles
 from compiler.fold import Fold
 from compiler.geometry import address, check_fields
 from compiler.layout import Region
-from compiler.rewrite import Placed
+from compiler.placement import Placed
 from compiler.schedule import Lifetimes, assembled, waits
 from golden.concat import ConcatLayer
 from hdl.config import Configuration

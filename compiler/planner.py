@@ -8,8 +8,8 @@ from compiler.fold import folds_of
 from compiler.lower_conv import conv_jobs
 from compiler.lower_depthwise import DepthwiseJob, suits_window
 from compiler.lower_vector import VectorJob
+from compiler.placement import on_the_array, place, pruned, reordered
 from compiler.plan import Plan, places
-from compiler.rewrite import on_the_array, place, pruned, reordered
 from compiler.schedule import Lifetimes
 from golden.concat import ConcatLayer
 from golden.layer import ConvLayer

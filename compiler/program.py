@@ -7,7 +7,7 @@ import numpy as np
 from compiler.fold import Fold
 from compiler.layout import Region
 from compiler.planner import plan_network
-from compiler.rewrites import simplified
+from compiler.simplify import simplified
 from golden.base import code_type
 from golden.checks import integer
 from golden.network import Network

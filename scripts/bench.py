@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from compiler.planner import plan_network
-from compiler.rewrites import simplified
+from compiler.simplify import simplified
 from hdl.config import CONFIGURATIONS
 from scripts.benchmarks import changes, last_of, read_entries, write_entries
 from scripts.console import CheckFailed, Refused, columns, output

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from compiler.planner import ShortageError, plan_network
-from compiler.rewrites import simplified
+from compiler.simplify import simplified
 from golden.layer import ConvLayer
 from golden.pool import PoolLayer
 from scripts.console import Refused, columns, output, printable

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from compiler.placement import pruned, reordered
 from compiler.program import compile_network
-from compiler.rewrite import pruned, reordered
 from golden.concat import ConcatLayer
 from golden.network import Network, Node
 from hdl.isa import Opcode

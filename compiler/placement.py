@@ -1,4 +1,4 @@
-"""Rewrites of a network that change how it is computed, and not what."""
+"""Where a network's tensors are, and what computes them: rewrites that change how, and not what."""
 
 from dataclasses import dataclass, replace
 from math import prod

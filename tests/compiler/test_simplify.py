@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compiler.reader import read_model
-from compiler.rewrites import (
+from compiler.simplify import (
     compose_tables,
     drop_identities,
     flatten_concatenations,

@@ -127,7 +127,8 @@ def _padding(node, size, kernel, stride, dilation):
         raise node.fault(f"attribute 'auto_pad' = '{mode}' excludes 'pads'",
                          "export with one of them")
     if mode == "NOTSET":
-        return node.integers("pads", 4, low=0, default=(0, 0, 0, 0))
+        return node.integers("pads", 4, low=0, default=(0, 0, 0, 0),
+                             remedy="export a 2D network that pads on four sides and crops nothing")
     if mode != "NOTSET" and node.flag("ceil_mode"):
         raise node.fault(f"attribute 'auto_pad' = '{mode}' with 'ceil_mode' = 1 is not supported",
                          "export explicit 'pads'")

@@ -53,7 +53,7 @@ CASES = {
         "least 1; export a 2D network"),
     "negative pad": (attributes(pads=[0, -1, 0, 0]),
         "node 'first' (QLinearConv): attribute 'pads' = [0, -1, 0, 0] is not 4 integers of at "
-        "least 0; export a 2D network"),
+        "least 0; export a 2D network that pads on four sides and crops nothing"),
     "dilation": (attributes(dilations=[1, 0]),
         "node 'first' (QLinearConv): attribute 'dilations' = [1, 0] is not 2 integers of at "
         "least 1; export a 2D network"),

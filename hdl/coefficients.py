@@ -73,7 +73,9 @@ class CoefficientBank(wiring.Component):
         slot = Signal(range(max(2, self.slots)), reset_less=True)
         bank = Signal(init=1)
         occupied = Signal(range(3))     # Banks that are loading, waiting or in use.
-        waiting = Signal(range(3))      # Of them, those complete and not yet in use.
+        # Of them, those complete and not in use in the cycle before: what takes a set comes late.
+        waiting, took = Signal(range(3)), Signal()
+        some, two = Signal(), Signal()
         loading = Signal()
 
         write = Signal()
@@ -95,15 +97,15 @@ class CoefficientBank(wiring.Component):
         claim = Signal()
         in_use = Signal()
         releasing = Signal(self.read_delay)
-        waiting_next = (waiting + complete - self.take)[:len(waiting)]
-        m.d.comb += claim.eq(~loading & (occupied != 2))
+        waiting_next = (waiting + complete - took)[:len(waiting)]
+        m.d.comb += [claim.eq(~loading & (occupied != 2)), self.set_ready.eq(Mux(took, two, some))]
         m.d.sync += [
             in_use.eq(in_use | self.take),
             releasing.eq(Cat(self.take & in_use, releasing[:-1])),
             loading.eq((loading & ~complete) | claim),
             occupied.eq(occupied + claim - releasing[-1]),
-            waiting.eq(waiting_next),
-            self.set_ready.eq(waiting_next != 0),
+            took.eq(self.take), waiting.eq(waiting_next),
+            some.eq(waiting_next != 0), two.eq(waiting_next == 2),
         ]
 
         # A write goes from lane to lane by registers, but in a small device: as lane l reads l

@@ -1,10 +1,11 @@
 """Feeders: operands from words of a memory into the systolic skew of the array."""
 
 from amaranth import *
-from amaranth.lib import data, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_lanes, check_range
+from .fifo import counted
 from .layouts import OPERAND_WIDTH
 
 __all__ = ["RowFeeder", "WeightFeeder"]
@@ -67,7 +68,17 @@ class RowFeeder(wiring.Component):
 
 
 class WeightFeeder(wiring.Component):
-    """Delays weights by ``column % lanes`` cycles, beside the activations of row 0.
+    """Keeps weights beside their columns until they are taken, and gives them to each column
+    ``column % lanes`` cycles late, beside the activations of row 0.
+
+    ::
+
+        words ─┬──────────── ring of columns 0, lanes, …     ─ w[0], w[lanes], …
+               └─ register ─ ring of columns 1, lanes + 1, … ─ w[1], w[lanes + 1], …
+                      └ …
+
+    Nothing has to reach all columns at once: what is written and what is read goes from one ring to
+    the next by registers.
 
     Parameters
     ----------
@@ -75,34 +86,70 @@ class WeightFeeder(wiring.Component):
         Columns of the array.
     lanes : :class:`int`, a divisor of ``columns``
         Columns from one entry of the activations to the next.
+    depth : :class:`int`, 2 to 256
+        Words that a ring holds.
 
     Members
     -------
-    word : ``In(ArrayLayout(unsigned(8), columns))``
-        One weight a column.
+    i : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
+        One weight a column. Always ready: who fills it keeps count, and never offers more than it
+        can hold.
+    take : ``In(1)``
+        The oldest word is taken; there has to be one.
+    level : ``Out(range(depth + 1))``
+        Words that can be taken. One that came in the cycle before is among them.
     w : ``Out(ArrayLayout(signed(8), columns))``
-        Weight of column ``c``, ``1 + c % lanes`` cycles later.
+        Weight of column ``c``, ``LATENCY + c % lanes`` cycles after its word was taken.
     """
 
-    LATENCY = 1
+    #: One less would do; but so the room of a word that is taken is known a cycle earlier.
+    LATENCY = 2
 
-    def __init__(self, *, columns, lanes):
+    def __init__(self, *, columns, lanes, depth):
         check_range("Columns", columns, 1, 64)
         check_lanes(lanes, columns)
+        check_range("Depth", depth, 2, 256)
         self.columns = columns
         self.lanes = lanes
+        self.depth = depth
         super().__init__({
-            "word": In(data.ArrayLayout(OPERAND_WIDTH, columns)),
+            "i": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, columns))),
+            "take": In(1),
+            "level": Out(range(depth + 1)),
             "w": Out(data.ArrayLayout(signed(OPERAND_WIDTH), columns)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        for column in range(self.columns):
-            weight = self.word[column]
-            for stage in range(1 + column % self.lanes):
-                delayed = Signal(OPERAND_WIDTH, name=f"w{column}_{stage}", reset_less=True)
-                m.d.sync += delayed.eq(weight)
-                weight = delayed
-            m.d.comb += self.w[column].eq(weight)
+        # Places wrap by themselves.
+        places = 1 << (self.depth - 1).bit_length()
+        going = Signal(data.StructLayout({
+            "en": 1, "write": range(places), "read": range(places)}))
+        took = Signal()
+        m.d.comb += [self.i.ready.eq(1), going.en.eq(self.i.valid)]
+        m.d.sync += [
+            self.level.eq(counted(self.level, self.i.valid, self.take)), took.eq(self.take),
+            going.write.eq(going.write + self.i.valid), going.read.eq(going.read + took),
+        ]
+        words = [self.i.payload[lane::self.lanes] for lane in range(self.lanes)]
+        for lane, columns in enumerate(words):
+            word = Cat(columns)
+            for stage in range(lane):
+                delayed = Signal(len(word), name=f"word{lane}_{stage}", reset_less=True)
+                m.d.sync += delayed.eq(word)
+                word = delayed
+            if lane:
+                late = Signal.like(going, name=f"going{lane}")
+                m.d.sync += late.eq(going)
+                going = late
+            m.submodules[f"ring{lane}"] = ring = memory.Memory(
+                shape=len(word), depth=places, init=[])
+            write, read = ring.write_port(), ring.read_port(domain="comb")
+            taken = Signal(len(word), name=f"taken{lane}", reset_less=True)
+            m.d.comb += [write.en.eq(going.en), write.addr.eq(going.write), write.data.eq(word),
+                         read.addr.eq(going.read)]
+            m.d.sync += taken.eq(read.data)
+            for index in range(len(columns)):
+                m.d.comb += self.w[index * self.lanes + lane].eq(
+                    taken.word_select(index, OPERAND_WIDTH))
         return m

@@ -9,12 +9,13 @@ from .coefficients import CoefficientBank
 from .config import Configuration
 from .drain import DrainController, SlotToken
 from .feeder import RowFeeder, WeightFeeder
-from .fifo import StreamBuffer, counted
+from .fifo import StreamBuffer
 from .issue import StepIssuer
 from .layouts import OPERAND_WIDTH, Coefficients, SumGroups, Tile
 from .leanarray import LeanArray
 from .multiplier import multiplier_class
-from .scaleshift import ScaleShift
+from .resultqueue import ResultQueue
+from .scaleshift import ScaleShift, lane_latency
 from .sumqueue import SumQueue
 
 __all__ = ["ConvPipeline", "array_delay", "coefficient_delay"]
@@ -37,8 +38,8 @@ class ConvPipeline(wiring.Component):
     ::
 
         activations ─ buffer ─ row feeder ────┐
-        weights ───── buffer ─ weight feeder ─┤
-        tiles ──────────────── step issuer ─ array ─ lanes ─ buffer ─ outputs
+        weights ────────────── weight feeder ─┤
+        tiles ──────────────── step issuer ─ array ─ lanes ─ result queue ─ outputs
                                   └ drain controller ┘ │
         sums ──────────────────────────────────┤
         coefficients ──────────────────── coefficient bank
@@ -150,56 +151,73 @@ class ConvPipeline(wiring.Component):
         config = self.config
         # Twice a step: one that runs, one that arrives; and at least what comes until that is known
         # of the one, and the sender knows that there is room (`_land`).
-        depth = max(config.channels + 9, 2 * config.channels + 1)
+        depth = max(config.channels + 8, 2 * config.channels)
         m.submodules.activations = activations = StreamBuffer(
-            self.activations.payload.shape(), depth=depth, family=config.family,
-            reserved=not config.lean)
-        m.submodules.weights = weights = StreamBuffer(
-            self.weights.payload.shape(), depth=depth, family=config.family,
+            self.activations.payload.shape(), depth=depth + 1, family=config.family,
             reserved=not config.lean)
         m.submodules.row_feeder = rows = RowFeeder(rows=config.rows, channels=config.channels)
-        m.submodules.weight_feeder = columns = WeightFeeder(
-            columns=config.columns, lanes=config.lanes)
-        self._land(m, "activation", wiring.flipped(self.activations), activations)
-        self._land(m, "weight", wiring.flipped(self.weights), weights)
-
-        start, active, unsigned = Signal(), Signal(), Signal()
-        m.d.sync += [
-            start.eq(issuer.start), active.eq(issuer.active), unsigned.eq(issuer.unsigned)]
+        start, unsigned = Signal(), Signal()
+        m.d.sync += [start.eq(issuer.start), unsigned.eq(issuer.unsigned)]
         # A bit for each word that is still to be taken after this cycle's.
         left = Signal(config.rows)
         more, taking = Signal(), Signal()
         m.d.comb += more.eq(Mux(start, config.rows > 1, left[0]))
         m.d.sync += [left.eq(Mux(start, (1 << config.rows - 1) - 1, left) >> 1),
                      taking.eq(issuer.start | more)]
-
-        def ready(name, buffer, needed, following):
-            # Known a cycle ahead: what the step before takes in this cycle and in the following
-            # one is not there any more. No step starts in the cycle after a start but a short one.
-            there = Signal(name=f"{name}_there")
-            following |= issuer.start if config.channels == 1 else 0
-            taken = [buffer.o.ready & buffer.o.valid, following]
-            m.d.sync += there.eq((buffer.level >= needed + 2)
-                                 | ((buffer.level == needed + 1) & ~Cat(taken).all())
-                                 | ((buffer.level == needed) & ~Cat(taken).any()))
-            return there
-
+        if config.lean:
+            # The block RAM's own register is what feeds the array.
+            m.submodules.weights = weights = StreamBuffer(
+                self.weights.payload.shape(), depth=depth + 1, family=config.family)
+            active, fed = Signal(), Signal()
+            m.d.sync += [active.eq(issuer.active), fed.eq(active)]
+            wiring.connect(m, wiring.flipped(self.activations), activations.i)
+            wiring.connect(m, wiring.flipped(self.weights), weights.i)
+            m.d.comb += [weights.o.ready.eq(fed), array.w.eq(weights.o.payload)]
+        else:
+            m.submodules.weights = weights = WeightFeeder(
+                columns=config.columns, lanes=config.lanes, depth=depth)
+            self._land(m, "activation", wiring.flipped(self.activations), activations, depth + 1)
+            self._land(m, "weight", wiring.flipped(self.weights), weights, depth)
+            m.d.comb += [weights.take.eq(issuer.active), array.w.eq(weights.w)]
         m.d.comb += [
             issuer.operands_ready.eq(
-                ready("activations", activations, config.rows, more)
-                & ready("weights", weights, config.channels, issuer.running)),
+                self._there(m, "activations", activations.i, issuer.start, config.rows)
+                & self._there(m, "weights", weights.i, issuer.start, config.channels)),
             activations.o.ready.eq(taking),
-            weights.o.ready.eq(active),
             rows.start.eq(start),
             rows.word.eq(activations.o.payload),
             rows.unsigned.eq(unsigned),
-            columns.word.eq(weights.o.payload),
             array.x.eq(rows.x),
-            array.w.eq(columns.w),
         ]
 
+    def _there(self, m, name, words, start, needed):
+        """Return whether as many of ``words`` are there as a step that starts has ``needed``."""
+        # Those that no step has started for. A step takes its words one a cycle, and two cycles or
+        # more, unless words have one channel: so this is in time for the next.
+        unclaimed = Signal(range(2 * self.config.channels + 10), name=f"unclaimed_{name}")
+        there = Signal(name=f"{name}_there")
+        comes = words.valid & words.ready
+        enough = unclaimed >= needed
+        if self.config.channels == 1:
+            enough = Mux(start, unclaimed >= 2 * needed, enough)
+        m.d.sync += [
+            unclaimed.eq(Mux(start, unclaimed - needed, unclaimed) + comes), there.eq(enough)]
+        return there
+
+    def _land(self, m, name, source, buffer, depth):
+        """Connect a stream to a buffer that may be far away by registers that never wait, as words
+        are let go only while there will be room."""
+        landed = Signal.like(buffer.i.payload, name=name, reset_less=True)
+        enough = Signal(name=f"room_for_{name}")
+        # The level is four cycles late for who sends.
+        m.d.sync += [
+            enough.eq(buffer.level <= depth - 4), source.ready.eq(enough),
+            buffer.i.valid.eq(source.valid & source.ready), landed.eq(source.payload),
+        ]
+        m.d.comb += buffer.i.payload.eq(landed)
+
     def _lanes(self, m, array, drain, bank):
-        """Take results from the top row, lane ``l`` being ``l`` cycles late, and line them up."""
+        """Take results from the top row to the outputs, lane ``l`` being ``l`` cycles late."""
         config = self.config
         token_shape = data.StructLayout({
             "valid": 1, "sum": 1, "place": range(SumQueue.PLACES),
@@ -215,62 +233,24 @@ class ConvPipeline(wiring.Component):
             # One result takes longer than it is on its way: what comes with it is still there.
             token, late = Signal(token_shape), token
             m.d.comb += [token.eq(late), token.token.eq(drain.token)]
+        m.submodules.outputs = results = ResultQueue(
+            lanes=config.lanes, interval=config.lane_interval, family=config.family,
+            flight=array.LATENCY + 2 + lane_latency(config.lane_interval))
         # The last of these registers also takes in what comes from elsewhere.
-        credit = Signal()
-        take_sums, queue = self._take_sums(m, token, drain, bank, credit)
-        last = self._lane(m, 0, token, queue, array, bank)
-        for index in range(1, config.lanes):
-            delayed = Signal(token_shape, name=f"lane_token{index}")
-            m.d.sync += delayed.eq(token)
-            token = delayed
-            last = self._lane(m, index, token, queue, array, bank)
-
-        # Every group of results that is told to leave has its place in the buffer. More than are on
-        # their way at full rate, so that returning room is counted in time.
-        margin = 3 if config.lane_interval == 1 else 2
-        depth = margin + max(4, -(-(array.LATENCY + config.lanes + last.latency + 6)
-                                  // config.lane_interval))
-        m.submodules.outputs = outputs = StreamBuffer(
-            self.outputs.payload.shape(), depth=depth, family=config.family, reserved=True)
-        room = Signal(range(depth + 1), init=depth)
-        returned, claimed = Signal(), Signal()
-        # The count is a cycle late, and so is what is said of it.
-        m.d.sync += [
-            returned.eq(outputs.o.valid & outputs.o.ready),
-            claimed.eq(drain.valid | take_sums),
-            room.eq(counted(room, returned, claimed)),
-            credit.eq(room >= margin),
-        ]
-        m.d.comb += drain.credit.eq(credit)
-        wiring.connect(m, outputs.o, wiring.flipped(self.outputs))
-        # All codes wait in registers at last, since the buffer may be far away.
-        late = int(not config.lean)
-        if late:
-            m.d.sync += outputs.i.valid.eq(last.o_valid)
-        else:
-            m.d.comb += outputs.i.valid.eq(last.o_valid)
+        take_sums, queue = self._take_sums(m, token, drain, bank, results.credit)
+        lanes = []
         for index in range(config.lanes):
-            code = getattr(m.submodules, f"lane{index}").q
-            for stage in range(config.lanes - 1 - index + late):
-                delayed = Signal(OPERAND_WIDTH, name=f"q{index}_{stage}", reset_less=True)
-                m.d.sync += delayed.eq(code)
-                code = delayed
-            m.d.comb += outputs.i.payload[index].eq(code)
-
-    def _land(self, m, name, source, buffer):
-        """Connect a stream to a buffer that may be far away, but a lean engine's: by registers that
-        never wait, as they are let go only while there will be room."""
-        if self.config.lean:
-            wiring.connect(m, source, buffer.i)
-            return
-        landed = Signal.like(buffer.i.payload, name=name, reset_less=True)
-        enough = Signal(name=f"room_for_{name}")
-        # The level is four cycles late for who sends.
-        m.d.sync += [
-            enough.eq(buffer.level <= buffer.depth - 4), source.ready.eq(enough),
-            buffer.i.valid.eq(source.valid & source.ready), landed.eq(source.payload),
+            if index:
+                delayed = Signal(token_shape, name=f"lane_token{index}")
+                m.d.sync += delayed.eq(token)
+                token = delayed
+            lanes.append(self._lane(m, index, token, queue, array, bank))
+        m.d.comb += [
+            drain.credit.eq(results.credit),
+            results.claim.eq(drain.valid | take_sums), results.valid.eq(lanes[0].o_valid),
+            *(results.codes[index].eq(lane.q) for index, lane in enumerate(lanes)),
         ]
-        m.d.comb += buffer.i.payload.eq(landed)
+        wiring.connect(m, results.o, wiring.flipped(self.outputs))
 
     def _take_sums(self, m, token, drain, bank, credit):
         """Let sums from elsewhere into ``token``; return when, and where they wait."""

@@ -47,8 +47,6 @@ class ResultWriter(wiring.Component):
         The last result of a layer is written in this cycle, if it is wanted.
     """
 
-    #: Cycles from a result to its write.
-    LATENCY = 2
     BEGINNING = 3
 
     def __init__(self, *, rows, slots, channels, lanes, instruction=None):
@@ -75,6 +73,11 @@ class ResultWriter(wiring.Component):
                                          instruction=self.instruction)),
             "done": Out(1),
         })
+
+    @staticmethod
+    def latency(*, lean):
+        """Return the cycles from a result to its write."""
+        return 2 if lean else 3
 
     def elaborate(self, platform):
         m = Module()
@@ -136,14 +139,23 @@ class ResultWriter(wiring.Component):
                 m.d.sync += block.eq(block + 1)
         else:
             self._count_groups(m, group, active, taken, row_end, block_end, slots)
-        part = group[:part_bits]
-        writes = taken & live & (group <= layer.out_groups)
+        place = Signal(data.StructLayout({
+            "live": 1, "group": len(group), "pixel": len(pixel_address), "done": 1}))
+        m.d.comb += [place.live.eq(taken & live), place.group.eq(group),
+                     place.pixel.eq(pixel_address), place.done.eq(layer_end)]
+        if not self.instruction.lean:
+            # Stage 3, for the address alone.
+            last_place, last_codes = Signal.like(place), Signal.like(codes)
+            m.d.sync += [last_place.eq(place), last_codes.eq(codes)]
+            place, codes = last_place, last_codes
+        part = place.group[:part_bits]
+        writes = place.live & (place.group <= layer.out_groups)
         m.d.sync += [
             self.write_en.eq(writes), self.write_free.eq(~writes),
-            self.write.address.eq(pixel_address + (group >> part_bits)),
+            self.write.address.eq(place.pixel + (place.group >> part_bits)),
             self.write.enable.eq(1 << part if part_bits else 1),
             Value.cast(self.write.codes).eq(Value.cast(codes).replicate(parts)),
-            self.done.eq(layer_end),
+            self.done.eq(place.done),
         ]
         return m
 

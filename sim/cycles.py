@@ -8,6 +8,7 @@ from hdl.memories import ActivationMemory
 from hdl.operands import TABLE_ENTRIES, window_steps
 from hdl.pipeline import array_delay, coefficient_delay
 from hdl.reader import ActivationReader
+from hdl.resultqueue import ResultQueue
 from hdl.scaleshift import lane_latency
 from hdl.vector import VectorUnit
 from hdl.window import WindowUnit
@@ -151,7 +152,6 @@ def _writes(extents, config, reduction):
     a cycle, but for those that fit the time for which the lanes hold a tile up anyway, and those
     of the last tile but one that come after the last request.
     """
-    registers = not config.lean     # Of words, and of results.
 
     def written(number):
         """Times, from the capture of a tile on, at which its results are written."""
@@ -161,15 +161,14 @@ def _writes(extents, config, reduction):
         return [first + (row * config.slots + slot) * config.lane_interval
                 for row in range(rows) for slot in range(slots)]
 
-    first = (array_delay(config) + 6 + registers + config.lanes - 1
-             + lane_latency(config.lane_interval))
+    first = array_delay(config) + _lanes_latency(config) + config.lane_interval - 1
     spare = _period(config, reduction) - reduction
     tiles = extents.tiles * extents.blocks
     lost = sum(max(0, len(written(number)) - spare) for number in range(tiles - 1))
     if not lost:
         return 0
     # The last request leaves so long before the last tile can be captured.
-    request = (reduction - ActivationMemory.latency(config.family) - registers - 2
+    request = (reduction - ActivationMemory.latency(config.family) - (not config.lean) - 2
                - config.channels)
     times = written(tiles - 2)
     while times and times[-1] > request + len(times):
@@ -233,9 +232,8 @@ def _reading_latency(config):
 
 
 def _lanes_latency(config):
-    """Cycles from a sum entering the first lane to its result, which the last one makes, written,
-    through a buffer and a register; the last result's lane need not be free again."""
-    lane = lane_latency(config.lane_interval)
-    # A lean engine has not that register.
-    return (config.lanes - 1 + lane + 4 + (not config.lean) + ResultWriter.LATENCY
-            - (config.lane_interval - 1))
+    """Cycles from a sum entering the first lane to its result, which the last one makes, written;
+    the last result's lane need not be free again."""
+    return (lane_latency(config.lane_interval) - (config.lane_interval - 1) + 2
+            + ResultQueue.latency(config.lanes, config.family)
+            + ResultWriter.latency(lean=config.lean))

@@ -96,9 +96,10 @@ def check(size, layers, seed, **options):
     wanted = [(place, code, cycle) for place, code, cycle in
               zip(itertools.chain(*expected), codes, cycles["results"], strict=True) if place]
     assert writes == [(*place, code.to_bytes(lanes, "little")) for place, code, _ in wanted]
-    assert cycles["writes"] == [cycle + ResultWriter.LATENCY for *_, cycle in wanted]
+    latency = ResultWriter.latency(lean=False)
+    assert cycles["writes"] == [cycle + latency for *_, cycle in wanted]
     ends = [sum(map(len, expected[:index + 1])) - 1 for index in range(len(expected))]
-    assert cycles["done"] == [cycles["results"][end] + ResultWriter.LATENCY for end in ends]
+    assert cycles["done"] == [cycles["results"][end] + latency for end in ends]
     return cycles, ends
 
 
@@ -106,7 +107,7 @@ def check(size, layers, seed, **options):
 @given(size=st.sampled_from(SIZES), layers=LAYERS, seed=st.integers(0, 999),
        pause=st.sampled_from([0, 3]))
 def test_results_get_where_they_belong(size, layers, seed, pause):
-    """Each is written two cycles after it came; what fills up tiles and blocks is not."""
+    """Each is written three cycles after it came; what fills up tiles and blocks is not."""
     check(size, layers, seed, gaps=random_gaps(seed, longest=pause),
           layer_gaps=random_gaps(seed + 1, longest=pause))
 

@@ -174,7 +174,7 @@ class ConvPipeline(wiring.Component):
             wiring.connect(m, wiring.flipped(self.weights), weights.i)
             m.d.comb += [weights.o.ready.eq(fed), array.w.eq(weights.o.payload)]
         else:
-            m.submodules.weights = weights = WeightFeeder(
+            m.submodules.weight_feeder = weights = WeightFeeder(
                 columns=config.columns, lanes=config.lanes, depth=depth)
             self._land(m, "activation", wiring.flipped(self.activations), activations, depth + 1)
             self._land(m, "weight", wiring.flipped(self.weights), weights, depth)

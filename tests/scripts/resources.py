@@ -36,6 +36,7 @@ COMPONENTS = {
     "drain controller": "engine.pipeline.drain",
     "row feeder": "engine.pipeline.row_feeder",
     "weight feeder": "engine.pipeline.weight_feeder",
+    "result queue": "engine.pipeline.outputs",
     "coefficient bank": "engine.pipeline.bank",
     "lane": "engine.pipeline.lane0",
     "pipeline": "engine.pipeline",

@@ -66,7 +66,7 @@ the board's pins and clock.
 {boards}
 
 - iCEBreaker: its engine fits the device, but not yet beside the link: of 5,280 logic cells both
-  take 4,919, of which nextpnr has found no place for some; `celosia synth` says so in seconds.
+  take 4,879, of which nextpnr has found no place for some; `celosia synth` says so in seconds.
 - OrangeCrab has no USB-serial bridge. Connect an adapter of 3.3 V: its TX to the pin marked 0, its
   RX to pin 1, and ground.
 - ECP5 Evaluation Board: the serial line works only after two resistors have been moved, and

@@ -139,7 +139,7 @@ class WeightFeeder(wiring.Component):
                 m.d.sync += delayed.eq(word)
                 word = delayed
             if lane:
-                late = Signal.like(going, name=f"going{lane}")
+                late = Signal.like(going, name=f"going{lane}", reset_less=True)
                 m.d.sync += late.eq(going)
                 going = late
             m.submodules[f"ring{lane}"] = ring = memory.Memory(

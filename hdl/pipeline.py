@@ -241,7 +241,7 @@ class ConvPipeline(wiring.Component):
         lanes = []
         for index in range(config.lanes):
             if index:
-                delayed = Signal(token_shape, name=f"lane_token{index}")
+                delayed = Signal(token_shape, name=f"lane_token{index}", reset_less=True)
                 m.d.sync += delayed.eq(token)
                 token = delayed
             lanes.append(self._lane(m, index, token, queue, array, bank))

@@ -122,14 +122,14 @@ class ResultQueue(wiring.Component):
         size = 1 << (self.depth - 1).bit_length()
         count, some = Signal(range(self.depth + 1)), Signal()
         going = Signal(data.StructLayout({
-            "en": 1, "write": range(size), "read": range(size), "left": 1}))
-        m.d.comb += [left.eq(some & free), going.en.eq(self.valid), going.left.eq(left)]
+            "en": 1, "write": range(size), "read": range(size)}))
+        m.d.comb += [left.eq(some & free), going.en.eq(self.valid)]
         m.d.sync += [
             count.eq(counted(count, self.valid, left)),
             some.eq(self.valid | (some & ~(left & (count == 1)))),
             going.write.eq(going.write + self.valid), going.read.eq(going.read + left),
         ]
-        codes = []
+        codes, leaving = [], left
         for lane in range(self.lanes):
             m.submodules[f"ring{lane}"] = ring = memory.Memory(
                 shape=OPERAND_WIDTH, depth=size, init=[])
@@ -137,10 +137,10 @@ class ResultQueue(wiring.Component):
             m.d.comb += [write.en.eq(going.en), write.addr.eq(going.write),
                          write.data.eq(self.codes[lane]), read.addr.eq(going.read)]
             codes.append(_delayed(m, read.data))
-            late = Signal.like(going, name=f"going{lane}")
+            late = Signal.like(going, name=f"going{lane}", reset_less=True)
             m.d.sync += late.eq(going)
-            going = late
-        m.d.comb += valid.eq(going.left)
+            going, leaving = late, _delayed(m, leaving)
+        m.d.comb += valid.eq(leaving)
         return codes
 
 

@@ -91,7 +91,7 @@ class SumQueue(wiring.Component):
                 values.append(Signal.like(unit.values[lane], name=f"value{index}_{lane}",
                                           reset_less=True))
                 m.d.sync += values[-1].eq(unit.values[lane])
-            late = Signal(write.shape(), name=f"write{lane}")
+            late = Signal(write.shape(), name=f"write{lane}", reset_less=lane > 0)
             m.d.sync += late.eq(write)
             write = late
             m.submodules[f"places{lane}"] = places = memory.Memory(

@@ -224,7 +224,7 @@ class VectorUnit(wiring.Component):
         m.d.sync += codes.eq(group)
         for index in range(self.lanes):
             if index:
-                late = Signal(control.shape(), name=f"control{index}")
+                late = Signal(control.shape(), name=f"control{index}", reset_less=True)
                 rest = Signal(len(codes) - OPERAND_WIDTH, name=f"codes{index}", reset_less=True)
                 m.d.sync += [late.eq(control), rest.eq(codes[OPERAND_WIDTH:])]
                 control, codes = late, rest

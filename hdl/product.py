@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
+from .delay import DelayLine
 from .fabric import fabric_product
 from .layouts import MULTIPLIER_WIDTH
 from .repeated import repeated
@@ -139,13 +140,10 @@ class PipelinedProduct(WideProduct):
         m.submodules.halves = halves = HalvesProduct(family=self.family)
         valid = Signal(self.latency)
         m.d.sync += valid.eq(Cat(self.valid, valid[:-1]))
-        side = self.side
-        for stage in range(1, self.latency + 1):
-            delayed = Signal(self.side_shape, name=f"side{stage}", reset_less=True)
-            m.d.sync += delayed.eq(side)
-            side = delayed
+        m.submodules.side = side = DelayLine(self.side_shape, cycles=self.latency,
+                                             family=self.family)
         m.d.comb += [halves.a.eq(self.a), halves.b.eq(self.b), self.p.eq(halves.p),
-                     self.o_valid.eq(valid[-1]), self.o_side.eq(side)]
+                     side.i.eq(self.side), self.o_side.eq(side.o), self.o_valid.eq(valid[-1])]
         return m
 
 

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
+from .delay import DelayLine
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Rounding
 from .product import product_for, product_latency
 from .repeated import repeated
@@ -47,6 +48,8 @@ class RoundingShift(wiring.Component):
     nudged : :class:`bool`
         Whether half of bit 31 has been added to the products to be rounded twice. This saves a
         cycle, and the registers of all the product.
+    family : :class:`str`
+        One of :data:`hdl.vendor.FAMILIES`.
 
     Members
     -------
@@ -68,8 +71,9 @@ class RoundingShift(wiring.Component):
     #: Cycles for which a fraction has to stay, or else be carried along.
     HOLDING = 6
 
-    def __init__(self, *, held=0, nudged=False):
+    def __init__(self, *, held=0, nudged=False, family="portable"):
         self.held = held
+        self.family = family
         self.nudged = nudged
         self.latency = self.LATENCY - nudged
         super().__init__({
@@ -89,16 +93,9 @@ class RoundingShift(wiring.Component):
                          for register, value in zip(registers, values, strict=True)]
             return registers
 
-        def carried(fraction, stage):
-            """The fraction of the token behind ``stage``."""
-            if self.held < self.HOLDING:
-                return registered(fraction)[0]
-            if stage != self.HOLDING or self.held >= self.latency:
-                return fraction
-            late = Signal.like(fraction, reset_less=True)
-            with m.If(self.held_last):
-                m.d.sync += late.eq(fraction)
-            return late
+        def carried(value):
+            """What belongs to a token, a stage later; if it is held, it is still there."""
+            return value if self.held >= self.HOLDING else registered(value)[0]
 
         # Stage 1: TFLite's first rounding; and a zero below the point, so that the last bit is
         # the one below the point at last.
@@ -106,22 +103,23 @@ class RoundingShift(wiring.Component):
         rounded = (self.p[31:] if self.nudged
                    else (Cat(twice, self.p[31:]) + Cat(self.p[30], C(0, 33)))[1:34])
         value = Cat(C(0, 1), Mux(twice, 0, self.p[:31]), rounded).as_signed()
-        fraction = self.fraction
+        shift = self.fraction.shift
         if not self.nudged:
-            value, fraction = *registered(value), carried(fraction, 1)
+            value, shift = *registered(value), carried(shift)
         negative = value[-1]
         saturated = sticky = tops = bottoms = C(0, 1)
 
         # Stages 2 to 6: shift. What a stage drops counts from the next stage on.
-        for stage, bits in enumerate(self.STAGES, start=2):
+        for bits in self.STAGES:
             saturated |= tops.any()
             sticky |= bottoms.any()
-            value, tops, bottoms = self._shifted(value, fraction.shift, bits)
+            value, tops, bottoms = self._shifted(value, shift, bits)
             value, tops, bottoms, saturated, sticky, negative = registered(
                 value, tops, bottoms, saturated, sticky, negative)
-            fraction = carried(fraction, stage)
+            shift = carried(shift)
 
         # Stage 7: whether the last bit counts. A number too great for its bits leaves all bounds.
+        fraction = self._delayed_fraction(m)
         mode = fraction.rounding
         counts = (sticky | bottoms.any() | (mode == Rounding.HALF_UP)
                   | ((mode == Rounding.HALF_EVEN) & value[1])
@@ -129,17 +127,31 @@ class RoundingShift(wiring.Component):
         extreme = Cat((~negative).replicate(self.RESULT_WIDTH - 1), negative)
         whole = Mux(saturated | tops.any(), extreme, value[1:])
         half, counts, whole = registered(value[0], counts, whole)
-        fraction = carried(fraction, 7)
+        fraction = carried(fraction)
         # Stage 8: round, and add the zero point. The last bit is one if its sum carries.
         code = (Cat(half, whole).as_signed() + Cat(counts, fraction.zero).as_signed()) >> 1
-        code, fraction = *registered(code), carried(fraction, 8)
+        code, fraction = *registered(code), carried(fraction)
         # Stages 9 and 10: saturate. A sign comes straight out of the carry chain.
         below, above, code = registered(
             (code - fraction.low)[-1], (fraction.high - code)[-1], code)
-        fraction = carried(fraction, 9)
+        fraction = carried(fraction)
         bounded, = registered(Mux(below, fraction.low, Mux(above, fraction.high, code)))
         m.d.comb += self.q.eq(bounded[:OPERAND_WIDTH])
         return m
+
+    def _delayed_fraction(self, m):
+        """Return the fraction of the token whose product came ``HOLDING`` stages ago."""
+        if self.held >= self.latency:
+            return self.fraction
+        if self.held >= self.HOLDING:
+            fraction = Signal(Fraction(), reset_less=True)
+            with m.If(self.held_last):
+                m.d.sync += fraction.eq(self.fraction)
+            return fraction
+        m.submodules.fraction = line = DelayLine(Fraction(), cycles=self.HOLDING - self.nudged,
+                                                 family=self.family)
+        m.d.comb += line.i.eq(self.fraction)
+        return line.o
 
     def _shifted(self, value, shift, bits):
         """Shift right by ``2^bit`` for each of ``bits`` that is set in ``shift``.
@@ -219,7 +231,8 @@ class ScaleShift(wiring.Component):
             self.interval, side=1 if self.holds else Fraction(), family=self.family)
         # A token's coefficients come with it, and their copy goes with the next one's.
         m.submodules.rounding = rounding = RoundingShift(
-            held=2 * self.interval - product.latency if self.holds else 0, nudged=self.holds)
+            held=2 * self.interval - product.latency if self.holds else 0, nudged=self.holds,
+            family=self.family)
         coefficients = self.coefficients
         fraction = Signal(Fraction(), reset_less=True)
         taken = [fraction[name].eq(coefficients[name]) for name in Fraction().members]

@@ -7,9 +7,10 @@ from .vendor import conditional_sum
 __all__ = ["counted_down", "counted_up", "fabric_latency", "fabric_product"]
 
 
-def fabric_latency(b):
+def fabric_latency(b, *, paired=False):
     """Return the cycles that :func:`fabric_product` takes with ``b`` as its second factor."""
-    return 1 + (_digits(b) - 1).bit_length()
+    levels = (_digits(b) - 1).bit_length()
+    return max(levels, 1) if paired else 1 + levels
 
 
 def counted_down(counter, reload, value):
@@ -27,7 +28,7 @@ def counted_up(counter, reload, value):
     return Mux(reload, value, counter + reload.replicate(len(counter)) + 1)[:len(counter)]
 
 
-def fabric_product(m, platform, family, a, b, *, name):
+def fabric_product(m, platform, family, a, b, *, name, paired=False):
     """Return ``a * b`` of :func:`fabric_latency` cycles ago: both signed, or both unsigned.
 
     A first cycle makes the multiple of ``a`` for every digit of two bits of ``b``, and each that
@@ -41,6 +42,9 @@ def fabric_product(m, platform, family, a, b, *, name):
         Factors; ``b`` has an even number of bits.
     name : str
         Of what is added to the module.
+    paired : bool
+        Whether the first cycle also adds the first pairs, which takes fewer flip-flops, and two
+        carry chains one after the other.
     """
     a, b = Value.cast(a), Value.cast(b)
     if a.shape().signed != b.shape().signed or len(b) % 2:
@@ -54,9 +58,10 @@ def fabric_product(m, platform, family, a, b, *, name):
         if shape.signed and digit + 1 == _digits(b):
             # The topmost bit counts negative: minus a number is its complement and one.
             twice, carry = ~twice, high
-        terms.append(_registered(m, f"{name}_0_{digit}", conditional_sum(
-            m, platform, family, a, low, twice, high, carry=carry, shape=shape,
-            name=f"{name}_{digit}")))
+        terms.append(conditional_sum(m, platform, family, a, low, twice, high, carry=carry,
+                                     shape=shape, name=f"{name}_{digit}"))
+    if not paired or len(terms) == 1:
+        terms = [_registered(m, f"{name}_0_{digit}", term) for digit, term in enumerate(terms)]
 
     level, shift = 0, 2
     while len(terms) > 1:

@@ -107,15 +107,19 @@ class Ice40Multiplier(Multiplier):
 
 
 class LutMultiplier(Multiplier):
-    """Adders over pairs of weight bits, which stay in the fabric of any device."""
+    """Adders over pairs of weight bits, which stay in the fabric of any device.
+
+    There is a cycle to spare, which goes to the operands: in the array the second of their
+    registers is that of the next element, which is the same, and synthesis makes one of the two.
+    """
 
     @repeated
     def elaborate(self, platform):
         m = Module()
         for index, (x, w, p) in enumerate(zip(self.x, self.w, self.p, strict=True)):
-            product = fabric_product(m, platform, self.family, self._registered(m, x),
-                                     self._registered(m, w), name=f"product{index}")
-            m.d.comb += p.eq(product)
+            x, w = (self._registered(m, self._registered(m, value)) for value in (x, w))
+            m.d.comb += p.eq(fabric_product(m, platform, self.family, x, w, paired=True,
+                                            name=f"product{index}"))
         return m
 
 

@@ -48,8 +48,10 @@ class Configuration:
     vector : bool
         Whether there is a vector unit, for pooling, residual addition and requantisation.
     lane_interval : int, a divisor of 32
-        Cycles that a lane spends on one result. 1: two DSP blocks and some fabric. More: a
-        digit-serial product of ``32 // lane_interval`` bits a cycle, without DSP blocks.
+        Cycles that a lane spends on one result. 1: DSP blocks. More: a digit-serial product of
+        ``32 // lane_interval`` bits a cycle, without DSP blocks.
+    lane_blocks : int, 2 or 3
+        DSP blocks of a lane that has any: with 2, the third of its products is in the fabric.
     accumulator_width : int, 18 to 32
         Bits of an accumulator. A sum outside them wraps, so layers are checked against it.
     lean : bool
@@ -84,6 +86,7 @@ class Configuration:
     multiplier: str = "portable"
     lut_rows: int = 0
     lane_interval: int = 1
+    lane_blocks: int = 2
     accumulator_width: int = 32
     window_width: int = 0
     vector: bool = False
@@ -105,6 +108,7 @@ class Configuration:
         self._require("channels", self.rows, 64)
         self._require("lut_rows", 0, self.rows)
         self._require("accumulator_width", 18, 32)
+        self._require("lane_blocks", 2, 3)
         self._require("window_width", 0, 1024)
         for memory in ("activation_words", "weight_words", "coefficient_words", "program_words"):
             self._require(memory, 16, 65536)
@@ -227,7 +231,7 @@ CONFIGURATIONS = {config.name: config for config in (
     # 128 elements and the lanes have DSP blocks, of which there are 156. Sums of 2048 products of
     # the greatest codes and weights fit 26 bits, and of networks as they are those of any layer.
     Configuration(name="ecp5-85f-16x16", device="lfe5u-85f", rows=16, columns=16, lanes=8,
-                  channels=16, multiplier="ecp5", lut_rows=8, accumulator_width=26,
+                  channels=16, multiplier="ecp5", lut_rows=8, lane_blocks=3, accumulator_width=26,
                   **_LARGE | {"activation_words": 5120}),
 )}
 

@@ -283,7 +283,7 @@ class ConvPipeline(wiring.Component):
         """Add lane ``index``, which acts on ``token`` in this cycle; return it."""
         config = self.config
         lane = ScaleShift(accumulator_width=config.sum_width, interval=config.lane_interval,
-                          family=config.family)
+                          blocks=config.lane_blocks, family=config.family)
         m.submodules[f"lane{index}"] = lane
         m.d.sync += lane.valid.eq(token.valid)
         m.d.comb += [

@@ -54,15 +54,17 @@ class WideProduct(wiring.Component):
 
 
 class HalvesProduct(wiring.Component):
-    """Three products of halves (Karatsuba), one of them in the fabric: two DSP blocks in all.
+    """Three products of halves (Karatsuba), in three DSP blocks, or two and the fabric.
 
     With ``a = ah · 2^16 + al`` and likewise ``b``, the halves ``al`` and ``bl`` being unsigned:
     ``p = ah·bh · 2^32 + ((ah + al)·(bh + bl) - ah·bh - al·bl) · 2^16 + al·bl``.
-    The sums of halves have 18 signed bits, as many as a DSP block of most devices takes. The
-    fabric multiplies ``al·bl``, which has no sign to care for. Free-running.
+    The sums of halves have 18 signed bits, as many as a DSP block of most devices takes. If one
+    is in the fabric, it is ``al·bl``, which has no sign to care for. Free-running.
 
     Parameters
     ----------
+    blocks : int, 2 or 3
+        DSP blocks.
     family : str
         One of :data:`hdl.vendor.FAMILIES`.
 
@@ -75,7 +77,9 @@ class HalvesProduct(wiring.Component):
 
     LATENCY = 8
 
-    def __init__(self, *, family="portable"):
+    def __init__(self, *, blocks=2, family="portable"):
+        check_range("Blocks", blocks, 2, 3)
+        self.blocks = blocks
         self.family = family
         super().__init__({
             "a": In(signed(MULTIPLIER_WIDTH)),
@@ -92,15 +96,18 @@ class HalvesProduct(wiring.Component):
             m.d.sync += register.eq(value)
             return register
 
+        def product(a, b, name):
+            return registered_product(m, platform, self.family, registered(a), registered(b),
+                                      name=name)
+
         # Stages 1 to 4: the products of halves. The fabric takes all of these cycles for its own.
         half = MULTIPLIER_WIDTH // 2
         a_low, a_high = self.a[:half], self.a[half:].as_signed()
         b_low, b_high = self.b[:half], self.b[half:].as_signed()
-        low = fabric_product(m, platform, self.family, a_low, b_low, name="low")
-        high = registered_product(m, platform, self.family, registered(a_high),
-                                  registered(b_high), name="high")
-        both = registered_product(m, platform, self.family, registered(a_high + a_low),
-                                  registered(b_high + b_low), name="both")
+        low = (product(a_low, b_low, "low") if self.blocks == 3
+               else fabric_product(m, platform, self.family, a_low, b_low, name="low"))
+        high = product(a_high, b_high, "high")
+        both = product(a_high + a_low, b_high + b_low, "both")
         # Stages 5 and 6: ah·bl + al·bh, which fits 33 bits whatever leaves them on the way.
         width = MULTIPLIER_WIDTH + 1
         without_high = registered((both - high)[:width])
@@ -124,20 +131,21 @@ class PipelinedProduct(WideProduct):
     ----------
     side : shape-castable
         What is carried along.
-    family : str
-        One of :data:`hdl.vendor.FAMILIES`.
+    blocks, family
+        As there.
     """
 
     interval = 1
     latency = HalvesProduct.LATENCY
 
-    def __init__(self, *, side, family="portable"):
+    def __init__(self, *, side, blocks=2, family="portable"):
+        self.blocks = blocks
         self.family = family
         super().__init__(side=side)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.halves = halves = HalvesProduct(family=self.family)
+        m.submodules.halves = halves = HalvesProduct(blocks=self.blocks, family=self.family)
         valid = Signal(self.latency)
         m.d.sync += valid.eq(Cat(self.valid, valid[:-1]))
         m.submodules.side = side = DelayLine(self.side_shape, cycles=self.latency,
@@ -250,11 +258,11 @@ def product_latency(interval):
     return PipelinedProduct.latency if interval == 1 else interval + 2
 
 
-def product_for(interval, *, side, family="portable"):
+def product_for(interval, *, side, blocks=2, family="portable"):
     """Return the product that accepts a token every ``interval`` cycles.
 
-    Only one that accepts a token a cycle has any use for DSP blocks, and for their ``family``.
+    Only one that accepts a token a cycle has any use for DSP ``blocks``, and for their ``family``.
     """
     if interval == 1:
-        return PipelinedProduct(side=side, family=family)
+        return PipelinedProduct(side=side, blocks=blocks, family=family)
     return DigitSerialProduct(side=side, digit=MULTIPLIER_WIDTH // interval)

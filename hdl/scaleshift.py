@@ -196,6 +196,8 @@ class ScaleShift(wiring.Component):
     interval : :class:`int`, a divisor of 32
         Cycles between tokens; see :mod:`hdl.product`. From :data:`HELD_INTERVAL` on, the
         coefficients of a token are to stay for as many.
+    blocks : :class:`int`, 2 or 3
+        DSP blocks, if it accepts a token a cycle.
     family : :class:`str`
         One of :data:`hdl.vendor.FAMILIES`.
 
@@ -207,13 +209,14 @@ class ScaleShift(wiring.Component):
         Its result, :attr:`latency` cycles later.
     """
 
-    def __init__(self, *, accumulator_width=32, interval=1, family="portable"):
+    def __init__(self, *, accumulator_width=32, interval=1, blocks=2, family="portable"):
         check_range("Accumulator width", accumulator_width, 18, 32)
         check_range("Interval", interval, 1, 32)
         if 32 % interval:
             raise ValueError(f"Interval must divide 32, not {interval}")
         self.accumulator_width = accumulator_width
         self.interval = interval
+        self.blocks = blocks
         self.family = family
         self.holds = interval >= HELD_INTERVAL
         self.latency = lane_latency(interval)
@@ -228,7 +231,8 @@ class ScaleShift(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.product = product = product_for(
-            self.interval, side=1 if self.holds else Fraction(), family=self.family)
+            self.interval, side=1 if self.holds else Fraction(), blocks=self.blocks,
+            family=self.family)
         # A token's coefficients come with it, and their copy goes with the next one's.
         m.submodules.rounding = rounding = RoundingShift(
             held=2 * self.interval - product.latency if self.holds else 0, nudged=self.holds,

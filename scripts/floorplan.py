@@ -90,6 +90,7 @@ def plan(config, places):
     lines = [list(line) for _, line in groupby(places, key=lambda site: site.y)]
     rows = config.rows - config.lut_rows
     longest = min(map(len, lines), default=0) // config.columns
+    # A third block of a lane goes wherever is room left.
     lane_blocks = ("high", "both") if config.lane_interval == 1 else ()
     spare = -(-len(lane_blocks) * config.lanes // config.columns)
     heights, pitch = _heights(rows, spare, longest, len(lines))

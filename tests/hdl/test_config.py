@@ -105,6 +105,7 @@ def test_drain_cycles(changes, slots, drain_cycles):
      "Configuration lane_interval must be a divisor of 32, not 3"),
     ({"lane_interval": 0}, ValueError,
      "Configuration lane_interval must be a divisor of 32, not 0"),
+    ({"lane_blocks": 1}, ValueError, "Configuration lane_blocks must be 2 to 3, not 1"),
     ({"multiplier": "dsp"}, ValueError,
      "Configuration multiplier must be one of portable, lut, ecp5, ice40, not 'dsp'"),
     ({"accumulator_width": 17}, ValueError,

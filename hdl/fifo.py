@@ -108,7 +108,7 @@ class StreamBuffer(wiring.Component):
 
 
 class StreamRegister(wiring.Component):
-    """Cuts every path through a stream: all outputs are registers.
+    """Cuts every path through a stream.
 
     A payload appears one cycle after it went in, and one a cycle goes through. ``o.payload`` does
     not change while ``o.valid`` and not ``o.ready``.
@@ -117,6 +117,9 @@ class StreamRegister(wiring.Component):
     ----------
     shape : shape-castable
         Payload.
+    wide : :class:`bool`
+        Whether payloads are in LUT RAM, of which every one is written in each cycle, in place of
+        registers whose enable would have to reach all bits.
 
     Members
     -------
@@ -124,8 +127,12 @@ class StreamRegister(wiring.Component):
     o : ``Out(stream.Signature(shape))``
     """
 
-    def __init__(self, shape):
+    #: In LUT RAM: the two that there can be, and one that is free to be written.
+    _PLACES = 4
+
+    def __init__(self, shape, *, wide=False):
         self.shape = shape
+        self.wide = wide
         super().__init__({
             "i": In(stream.Signature(shape)),
             "o": Out(stream.Signature(shape)),
@@ -133,18 +140,33 @@ class StreamRegister(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # What came when the output had to wait.
+        # Whether one waits behind the output.
         waiting, waiting_next, ready = Signal(), Signal(), Signal(init=1)
-        spare = Signal(Shape.cast(self.shape).width, reset_less=True)
-        payload = Signal.like(spare)
+        moves = Signal()
         m.d.comb += [
-            self.i.ready.eq(ready), Value.cast(self.o.payload).eq(payload),
-            waiting_next.eq(self.o.valid & ~self.o.ready & (waiting | self.i.valid)),
+            self.i.ready.eq(ready), moves.eq(~self.o.valid | self.o.ready),
+            waiting_next.eq(~moves & (waiting | self.i.valid)),
         ]
         m.d.sync += [waiting.eq(waiting_next), ready.eq(~waiting_next)]
-        with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += [payload.eq(Mux(waiting, spare, self.i.payload)),
-                         self.o.valid.eq(waiting | self.i.valid)]
+        with m.If(moves):
+            m.d.sync += self.o.valid.eq(waiting | self.i.valid)
+        (self._places if self.wide else self._registers)(m, moves, waiting)
+        return m
+
+    def _registers(self, m, moves, waiting):
+        spare = Signal(Shape.cast(self.shape).width, reset_less=True)
+        payload = Signal.like(spare)
+        m.d.comb += Value.cast(self.o.payload).eq(payload)
+        with m.If(moves):
+            m.d.sync += payload.eq(Mux(waiting, spare, self.i.payload))
         with m.If(~waiting):
             m.d.sync += spare.eq(self.i.payload)
-        return m
+
+    def _places(self, m, moves, waiting):
+        m.submodules.places = places = memory.Memory(
+            shape=Shape.cast(self.shape).width, depth=self._PLACES, init=[])
+        write, read = places.write_port(), places.read_port(domain="comb")
+        m.d.comb += [write.en.eq(1), write.data.eq(self.i.payload),
+                     Value.cast(self.o.payload).eq(read.data)]
+        m.d.sync += [write.addr.eq(write.addr + (self.i.valid & self.i.ready)),
+                     read.addr.eq(read.addr + (self.o.valid & self.o.ready))]

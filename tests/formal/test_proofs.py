@@ -41,7 +41,8 @@ PROOFS = (
     (Handshakes, WordSender, "wiring.connect(m, out.o, wiring.flipped(self.o))",
      "m.d.comb += [self.o.valid.eq(out.o.valid), self.o.payload.eq(out.o.payload),"
      " out.o.ready.eq(1)]"),
-    (Handshakes, StreamRegister, "m.If(~self.o.valid | self.o.ready)", "m.If(1)"),
+    (Handshakes, StreamRegister, "moves.eq(~self.o.valid | self.o.ready)",
+     "moves.eq(1)"),
     (BufferCounts, StreamBuffer, "free & ~(push & (count == inner - 1))", "free"),
     (AxiLiteRules, AxiLitePort, "~axi.wready & ~axi.bvalid", "~axi.wready"),
     (AxiLiteRules, AxiLitePort, "~axi.arready & ~axi.rvalid", "~axi.arready"),

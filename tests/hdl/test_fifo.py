@@ -90,14 +90,15 @@ def test_takes_all_that_has_its_place(depth, family):
 
 
 @pytest.mark.parametrize(("i_share", "o_share"), [(1, 1), (1, 0.2), (0.2, 1), (0.5, 0.5)])
-def test_register_keeps_order_at_any_pace(i_share, o_share):
+@pytest.mark.parametrize("wide", [False, True])
+def test_register_keeps_order_at_any_pace(i_share, o_share, wide):
     """A payload shows one cycle after it went in, if those before it have left."""
     source = random.Random(3)
     offered = [source.random() < i_share for _ in range(400)]
     accepting = [source.random() < o_share for _ in range(400)]
     inside, total = deque(), 0
     for accepted, taken, valid, _ in transfers(
-            StreamRegister(8), offered.__getitem__, accepting.__getitem__, cycles=400):
+            StreamRegister(8, wide=wide), offered.__getitem__, accepting.__getitem__, cycles=400):
         assert valid == bool(inside)
         if taken is not None:
             assert taken == inside.popleft()

@@ -301,6 +301,8 @@ IMAGES = np.zeros((2, 3, 6, 6), np.float32)
      "as the model takes it"),
     (IMAGES + np.float32(np.inf),
      "input 'x': calibration images are not finite; give finite values"),
+    (IMAGES, "input 'x': calibration images are all zero; give frames like those that the network "
+     "will see"),
     (IMAGES + np.float32(1e38),
      "tensor 't0': it is not finite on a calibration image; give images that the model is for"),
 ])

@@ -1,5 +1,6 @@
 """Arithmetic with constants: biases, scales and BatchNorm behind a convolution, or a table."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from onnx import TensorProto
 
 from compiler.onnx_node import FLOAT, INT, operator
 from compiler.onnx_sums import Sums
+from compiler.onnx_tensor import MAX_ELEMENTS
 from compiler.onnx_values import Constant, Layout, QuantisedConstant
 from compiler.onnx_weights import channel_values, read_bias
 from compiler.onnx_window import Window
@@ -73,6 +75,10 @@ def arithmetic(node, function):
                          "remove it: the engine adds two values and no more")
     if len(constants) == 2:
         first, second = (node.constant(name, TensorProto.FLOAT) for name in ("A", "B"))
+        size = math.prod(np.broadcast_shapes(first.shape, second.shape))
+        if size > MAX_ELEMENTS:
+            raise node.fault(f"it makes a constant of {size} elements",
+                             f"keep tensors to {MAX_ELEMENTS} elements")
         with np.errstate(all="ignore"):
             return Constant.of_array(function(first, second).astype(np.float32, copy=False),
                                      node.output)

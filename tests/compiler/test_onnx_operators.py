@@ -320,9 +320,11 @@ CASES = {
     "float bias": (conv(inputs=lambda g: [g.weights((4, 3, 3, 3)), g.constant(
         np.float32([0, 1, np.inf, 2]))]),
         "node 'n2' (Conv): input 'B' is not finite; export the model again"),
+    "one bias": (conv(inputs=lambda g: [g.weights((4, 3, 3, 3)), g.constant(np.float32([1]))]),
+        "node 'n2' (Conv): input 'B' has shape (1,), not (4,); give one value per output channel"),
     "bias shape": (conv(inputs=lambda g: [g.weights((4, 3, 3, 3)), g.constant(
         np.ones(3, np.float32))]),
-        "node 'n2' (Conv): input 'B' has shape (3,), not (4); give one value per output channel"),
+        "node 'n2' (Conv): input 'B' has shape (3,), not (4,); give one value per output channel"),
     "huge bias": (conv(inputs=lambda g: [g.weights((4, 3, 3, 3)), g.constant(
         np.full(4, 1e9, np.float32))]),
         "node 'n2' (Conv): the bias of channel 0 is 307692301343.8841 accumulators; calibrate "

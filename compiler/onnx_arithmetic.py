@@ -58,13 +58,21 @@ def batch_normalization(node):
         value = _alone(node, "X")
     channels = value.channels
     gamma, beta, mean, variance = (
-        _finite(node, name, node.vector(name, channels, TensorProto.FLOAT).astype(np.float64))
-        for name in node.operator.inputs[1:])
+        _one_per_channel(node, name, channels) for name in node.operator.inputs[1:])
     epsilon = node.number("epsilon", 1e-5)
     if np.any(variance < 0) or epsilon < 0 or np.any(variance + epsilon == 0):
         raise node.fault("its variance plus epsilon is not positive", "export the model again")
     gain = gamma / np.sqrt(variance + epsilon)
     return _affine(value, gain, beta - mean * gain)
+
+
+def _one_per_channel(node, name, channels):
+    """Input ``name`` of a BatchNorm as float64; ONNX broadcasts none of them."""
+    values = node.constant(name, TensorProto.FLOAT)
+    if values.shape != (channels,):
+        raise node.fault(f"input '{name}' has shape {values.shape}, not ({channels},)",
+                         "give one value per channel")
+    return _finite(node, name, values.astype(np.float64))
 
 
 def arithmetic(node, function):

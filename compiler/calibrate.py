@@ -160,7 +160,8 @@ def survey_float(path, images):
     path : str or path
         File of at most 512 MiB with all weights inside.
     images : array of float32, shape (N, ...)
-        Frames as the model takes them, finite, at least one; some hundred typical ones do.
+        Frames as the model takes them, finite, at least one, not all zero; some hundred typical
+        ones do.
 
     Returns
     -------
@@ -200,6 +201,9 @@ def _checked(images, place, shape):
     images = images.astype(np.float32)
     if not np.all(np.isfinite(images)):
         raise place.fault("calibration images are not finite", "give finite values")
+    if not images.any():
+        raise place.fault("calibration images are all zero", "give frames like those that the "
+                          "network will see")
     return images
 
 

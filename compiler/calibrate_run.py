@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto
 
-from compiler.onnx_values import Constant, Hosted, along
+from compiler.onnx_values import Constant, Hosted, Sizes, along
 from compiler.onnx_window import read_window
 
 __all__ = ["run_float"]
@@ -24,12 +24,12 @@ def run_float(reader, nodes, frames):
     Returns
     -------
     dict of str to array of float32
-        Every value but constants and what the host computes.
+        Every value but constants, sizes and what the host computes.
     """
     values = {reader.graph.input.name: frames}
     for node in nodes:
         made = reader.values[node.output]
-        if isinstance(made, (Constant, Hosted)):
+        if isinstance(made, (Constant, Hosted, Sizes)):
             continue
         kernel = _KERNELS.get(node.proto.op_type)
         inputs = [values.get(name) for name in node.proto.input]

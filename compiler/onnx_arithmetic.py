@@ -1,5 +1,6 @@
 """Arithmetic with constants: biases, scales and BatchNorm behind a convolution, or a table."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from onnx import TensorProto
 
 from compiler.onnx_node import FLOAT, INT, operator
 from compiler.onnx_sums import Sums
+from compiler.onnx_tensor import MAX_ELEMENTS
 from compiler.onnx_values import Constant, Layout, QuantisedConstant
 from compiler.onnx_weights import channel_values, read_bias
 from compiler.onnx_window import Window
@@ -56,13 +58,21 @@ def batch_normalization(node):
         value = _alone(node, "X")
     channels = value.channels
     gamma, beta, mean, variance = (
-        _finite(node, name, node.vector(name, channels, TensorProto.FLOAT).astype(np.float64))
-        for name in node.operator.inputs[1:])
+        _one_per_channel(node, name, channels) for name in node.operator.inputs[1:])
     epsilon = node.number("epsilon", 1e-5)
     if np.any(variance < 0) or epsilon < 0 or np.any(variance + epsilon == 0):
         raise node.fault("its variance plus epsilon is not positive", "export the model again")
     gain = gamma / np.sqrt(variance + epsilon)
     return _affine(value, gain, beta - mean * gain)
+
+
+def _one_per_channel(node, name, channels):
+    """Input ``name`` of a BatchNorm as float64; ONNX broadcasts none of them."""
+    values = node.constant(name, TensorProto.FLOAT)
+    if values.shape != (channels,):
+        raise node.fault(f"input '{name}' has shape {values.shape}, not ({channels},)",
+                         "give one value per channel")
+    return _finite(node, name, values.astype(np.float64))
 
 
 def arithmetic(node, function):
@@ -73,6 +83,10 @@ def arithmetic(node, function):
                          "remove it: the engine adds two values and no more")
     if len(constants) == 2:
         first, second = (node.constant(name, TensorProto.FLOAT) for name in ("A", "B"))
+        size = math.prod(np.broadcast_shapes(first.shape, second.shape))
+        if size > MAX_ELEMENTS:
+            raise node.fault(f"it makes a constant of {size} elements",
+                             f"keep tensors to {MAX_ELEMENTS} elements")
         with np.errstate(all="ignore"):
             return Constant.of_array(function(first, second).astype(np.float32, copy=False),
                                      node.output)

@@ -40,6 +40,11 @@ def conv(node):
     weight, scale = read_weights(node, "W", 0)
     with np.errstate(over="ignore", under="ignore"):
         factor = np.float32(real.quantisation.scale) * scale
+    # An Add may broadcast its constant; this one may not.
+    shape = getattr(node.value("B"), "shape", None) if node.given("B") else None
+    if shape not in (None, (len(weight),)):
+        raise node.fault(f"input 'B' has shape {shape}, not ({len(weight)},)",
+                         "give one value per output channel")
     bias, offset = read_bias(node, "B", factor)
     return _sums(node, real.codes, real.quantisation.zero_point, weight, factor=factor, bias=bias,
                  offset=offset)

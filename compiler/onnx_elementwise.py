@@ -9,7 +9,7 @@ from compiler.onnx_arithmetic import arithmetic, is_constant
 from compiler.onnx_file import MICROSOFT
 from compiler.onnx_node import FLOAT, INT, operator
 from compiler.onnx_sums import Sums
-from compiler.onnx_values import Codes, Constant, Deferred, QuantisedConstant, Real
+from compiler.onnx_values import Codes, Constant, Deferred, QuantisedConstant, Real, Sizes
 from golden.onnx_ops import onnx_add, onnx_requantise
 from golden.quantisation import Quantisation
 
@@ -96,17 +96,23 @@ def clip(node):
 
 
 @operator("Cast", "input", mapped="layout only: no element moves",
-          limits="int32 accumulators to float", to=INT, saturate=INT)
+          limits="int32 accumulators to float, sizes to int64", sizes="input", to=INT, saturate=INT)
 def cast(node):
-    """Accumulators as reals."""
+    """Accumulators as reals; or sizes, which are int64 already."""
     node.must_be("saturate", 1, "leave it out")
     value = node.value("input")
-    if node.integer("to", 0) == TensorProto.FLOAT:
+    if node.integer("to", 0) == TensorProto.INT64:
+        if isinstance(value, Sizes):
+            return value
+        if isinstance(value, Constant):
+            kinds = TensorProto.INT64, TensorProto.INT32
+            return Constant.of_array(node.constant("input", *kinds).astype(np.int64), node.output)
+    if node.integer("to", 0) == TensorProto.FLOAT and not isinstance(value, Sizes):
         if isinstance(value, Sums) and value.integer:
             return replace(value, integer=False)
         if isinstance(value, Constant):
             return Constant.of_array(value.array(node.place).astype(np.float32), node.output)
-    raise node.fault("only int32 accumulators may be cast, and to float only",
+    raise node.fault("only int32 accumulators may be cast, to float, and sizes, to int64",
                      "export without Cast")
 
 

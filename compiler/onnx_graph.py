@@ -14,6 +14,7 @@ from compiler.onnx_host import hosted
 from compiler.onnx_network import MAX_ELEMENTS, NetworkBuilder
 from compiler.onnx_node import Node
 from compiler.onnx_quantise import quantise
+from compiler.onnx_sizes import KNOWN
 from compiler.onnx_tensor import type_name
 from compiler.onnx_values import (
     Codes,
@@ -24,6 +25,7 @@ from compiler.onnx_values import (
     QuantisedConstant,
     Raw,
     Real,
+    Sizes,
 )
 from compiler.survey import Row
 from golden.quantisation import Quantisation
@@ -71,8 +73,9 @@ class Reader:
         self.network = NetworkBuilder(frame, place)
         self.values: dict[str, Any] = {
             name: Constant.of_tensor(tensor) for name, tensor in graph.constants.items()}
+        # A Shape reads no value.
         self._consumers = Counter([graph.output.name, *(
-            name for node in graph.nodes for name in node.input)])
+            name for node in graph.nodes for name in node.input if node.op_type != "Shape")])
         self._kept = 0
         self._layers, self._tensors = set(), {
             name for node in graph.nodes for name in (*node.input, *node.output)}
@@ -125,6 +128,7 @@ class Reader:
 
     def _value(self, node):
         try:
+            node.check_sizes()
             made = node.operator.read(node)
             self._kept += _bytes_of(made)
             if self._kept > MAX_CONSTANTS:
@@ -251,6 +255,8 @@ class Reader:
                               "end with QuantizeLinear, or that and DequantizeLinear")
         if isinstance(value, (Constant, QuantisedConstant)):
             raise place.fault("it does not depend on the input", "there is nothing to accelerate")
+        if isinstance(value, Sizes):
+            raise place.fault("it is made of sizes of tensors", "there is nothing to accelerate")
         return hosted(self.network, value)
 
 
@@ -273,6 +279,8 @@ class _Entry:
             reason = (f"not looked at: it needs what node {quoted(self.made.cause)} makes; "
                       "mend that one first")
         mapped = self.node.operator.mapped if self.node and reason is None else None
+        if isinstance(self.made, Sizes) and reason is None:
+            mapped = KNOWN
         layers = tuple(self.node.layers) if self.node else ()
         return Row(self.title, self.operator, mapped, reason, layers)
 

@@ -10,7 +10,18 @@ from compiler.onnx_file import MICROSOFT
 from compiler.onnx_network import shape_text
 from compiler.onnx_node import FLOAT, INT, INTS, STRING, operator
 from compiler.onnx_quantise import quantise
-from compiler.onnx_values import MAX_REORDERED, Codes, Deferred, Layout, Real, in_order
+from compiler.onnx_sizes import join
+from compiler.onnx_values import (
+    MAX_REORDERED,
+    Codes,
+    Constant,
+    Deferred,
+    Layout,
+    QuantisedConstant,
+    Real,
+    Sizes,
+    in_order,
+)
 from golden.concat import ConcatLayer
 from golden.pool import PoolLayer
 
@@ -18,6 +29,7 @@ __all__ = ["Joined"]
 
 CONCAT = "addresses: tensors side by side, and a table where scales differ"
 LIMITS = "of channels; no constants"
+SIZES = "; or of sizes and int64 constants"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,10 +52,19 @@ class Joined(Deferred):
         return _concatenated(node, codes, output, self.layout, quantisation=quantisation)
 
 
-@operator("Concat", "inputs*", mapped=CONCAT, limits=LIMITS, axis=INT)
+@operator("Concat", "inputs*", mapped=CONCAT, limits=LIMITS + SIZES, sizes="inputs", axis=INT)
 def concat(node):
     """Values side by side."""
     names = list(node.inputs)
+    values = [node.value(name) for name in names]
+    if any(isinstance(value, Sizes) for value in values) or all(
+            isinstance(value, Constant) and value.elem_type == TensorProto.INT64
+            for value in values):
+        return join(node, names)
+    for name, value in zip(names, values, strict=True):
+        if isinstance(value, (Constant, QuantisedConstant)):
+            raise node.fault(f"input {node.title(name)} is constant", "concatenate no constants "
+                             "with what depends on the input, and constants before you export")
     if all(isinstance(node.value(name), Codes) for name in names):
         parts = [node.codes(name) for name in names]
         if len({codes.unsigned for codes in parts}) > 1:

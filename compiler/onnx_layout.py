@@ -13,7 +13,8 @@ from onnx import TensorProto
 from compiler.onnx_file import check_inside
 from compiler.onnx_host import Rearrange
 from compiler.onnx_node import FLOAT, INT, INTS, TENSOR, operator
-from compiler.onnx_values import Constant, Hosted, QuantisedConstant
+from compiler.onnx_sizes import has_frames, shape_of, sizes_of
+from compiler.onnx_values import Constant, Hosted, QuantisedConstant, Sizes
 
 __all__ = []
 
@@ -54,22 +55,27 @@ def constant(node):
     return Constant.of_array(np.array(values, np.int64), node.output)
 
 
-@operator("Reshape", "data shape", mapped=MAPPED, limits="a constant shape; frames stay apart",
-          allowzero=INT)
+@operator("Reshape", "data shape", mapped=MAPPED, sizes="data shape", allowzero=INT,
+          limits="a shape of constants and sizes; frames stay apart")
 def reshape(node):
     """The same elements with other sizes."""
-    before = _shape(node, "data")
-    target = [int(size) for size in node.constant("shape", TensorProto.INT64).reshape(-1)]
-    told = f"shape {target}"
+    before, sizes = shape_of(node, "data"), sizes_of(node, "shape")
+    if not sizes.ndim:
+        raise node.fault("its shape is one size, not a list of them", "export the model again")
+    target = list(sizes)
+    told = f"shape [{', '.join(map(_size_text, target))}]"
     if not node.flag("allowzero"):
         if any(size == 0 and axis >= len(before) for axis, size in enumerate(target)):
             raise node.fault(f"{told} has a 0 for an axis that is not there",
                              "export the model again")
         target = [before[axis] if size == 0 else size for axis, size in enumerate(target)]
-    if _is_constant(node.value("data")):
+    if not has_frames(node.value("data")):
+        if None in target:
+            raise node.fault(f"{told} of a constant has the size of the batch",
+                             "export with a fixed batch")
         return _reshaped(node, "data", _filled(node, target, math.prod(before), told))
     rest, elements = target[1:], math.prod(before[1:])
-    keeps = bool(target) and (target[0] == before[0] or (
+    keeps = bool(target) and None not in rest and (target[0] == before[0] or (
         target[0] == -1 and -1 not in rest and math.prod(rest) == elements))
     if not keeps:
         raise node.fault(f"{told} of {_text(before)} does not keep the batch", FRAMES)
@@ -79,18 +85,18 @@ def reshape(node):
 @operator("Flatten", "input", mapped=MAPPED, limits="frames stay apart", axis=INT)
 def flatten(node):
     """All axes but that of the frames as one."""
-    shape = _shape(node, "input")
+    shape = shape_of(node, "input")
     axis = node.integer("axis", 1)
-    if axis not in (1, 1 - len(shape)) or _is_constant(node.value("input")):
+    if axis not in (1, 1 - len(shape)) or not has_frames(node.value("input")):
         raise node.fault(f"attribute 'axis' = {axis} is not supported", FRAMES)
     return _reshaped(node, "input", (shape[0], math.prod(shape[1:])))
 
 
 @operator("Squeeze", "data axes?", mapped=MAPPED, limits="axes that are given; frames stay apart",
-          axes=INTS)
+          sizes="data", axes=INTS)
 def squeeze(node):
     """Without some axes of size 1."""
-    shape, given = _shape(node, "data"), _given_axes(node)
+    shape, given = shape_of(node, "data"), _given_axes(node)
     axes = _checked_axes(node, given, len(shape))
     for axis in axes:
         if shape[axis] != 1:
@@ -100,10 +106,11 @@ def squeeze(node):
                                          if axis not in axes))
 
 
-@operator("Unsqueeze", "data axes?", mapped=MAPPED, limits="frames stay apart", axes=INTS)
+@operator("Unsqueeze", "data axes?", mapped=MAPPED, limits="frames stay apart", sizes="data",
+          axes=INTS)
 def unsqueeze(node):
     """With further axes of size 1."""
-    sizes, given = list(_shape(node, "data")), _given_axes(node)
+    sizes, given = list(shape_of(node, "data")), _given_axes(node)
     for axis in sorted(_checked_axes(node, given, len(sizes) + len(given))):
         sizes.insert(axis, 1)
     return _reshaped(node, "data", tuple(sizes))
@@ -113,7 +120,7 @@ def unsqueeze(node):
           limits="only where no layer has to move elements; frames stay apart")
 def transpose(node):
     """Axes in another order."""
-    value, shape = node.value("data"), _shape(node, "data")
+    value, shape = node.value("data"), shape_of(node, "data")
     axes = node.axes("perm") or tuple(reversed(range(len(shape))))
     if sorted(axes) != list(range(len(shape))):
         raise node.fault(f"attribute 'perm' = {list(axes[:8])} is no order of {len(shape)} axes",
@@ -134,19 +141,6 @@ def transpose(node):
         raise node.fault(str(error), "export in the layout (N, C, H, W)") from None
 
 
-def _is_constant(value):
-    return isinstance(value, (Constant, QuantisedConstant))
-
-
-def _shape(node, name):
-    """Shape of an input, the axis of frames included: None if it has no fixed size."""
-    value = node.value(name)
-    if _is_constant(value):
-        return value.shape
-    shape = value.shape if isinstance(value, Hosted) else value.layout.shape
-    return (node.reader.frames, *shape)
-
-
 def _filled(node, target, elements, told):
     """``target`` with its -1 replaced; it must have as many ``elements``."""
     known = math.prod(size for size in target if size != -1)
@@ -163,6 +157,8 @@ def _reshaped(node, name, shape):
     value = node.value(name)
     if isinstance(value, Constant):
         return Constant.of_array(value.array(node.place).reshape(shape), node.output)
+    if isinstance(value, Sizes):
+        return Sizes(value.values.reshape(shape))
     if isinstance(value, QuantisedConstant):
         if value.axis is not None:
             raise node.fault("it reshapes weights that are quantised along an axis",
@@ -187,7 +183,7 @@ def _given_axes(node):
 
 def _checked_axes(node, axes, rank):
     """Axes of a value of ``rank`` axes, from 0 on; the one of the frames is none of them."""
-    first = 0 if _is_constant(node.value("data")) else 1
+    first = 1 if has_frames(node.value("data")) else 0
     normal = tuple(axis + rank if axis < 0 else axis for axis in axes)
     if len(set(normal)) != len(normal) or any(not first <= axis < rank for axis in normal):
         raise node.fault(f"axes {list(axes)} are not different ones between {first} and "
@@ -196,4 +192,8 @@ def _checked_axes(node, axes, rank):
 
 
 def _text(shape):
-    return f"({', '.join('N' if size is None else str(size) for size in shape)})"
+    return f"({', '.join(map(_size_text, shape))})"
+
+
+def _size_text(size):
+    return "N" if size is None else str(size)

@@ -7,7 +7,7 @@ from compiler.errors import quoted
 from compiler.onnx_file import MICROSOFT, node_place
 from compiler.onnx_operator import FLOAT, INT, INTS, OPERATORS, STRING, TENSOR, Operator, operator
 from compiler.onnx_tensor import element_type, type_name
-from compiler.onnx_values import Codes, Constant, describe
+from compiler.onnx_values import Codes, Constant, Sizes, describe
 from golden.base import code_type
 from golden.quantisation import Quantisation
 
@@ -229,6 +229,15 @@ class Node:
         return self._attributes[name].t
 
     # Checks
+
+    def check_sizes(self):
+        """Refuse sizes of tensors where the operator takes values."""
+        known = self.operator
+        for name in self._inputs:
+            # The last input of a variadic operator has a number behind its name.
+            kind = known.inputs[-1] if known.variadic and name not in known.inputs else name
+            if isinstance(self.value(name), Sizes) and kind not in known.sizes:
+                raise self.wrong(name, "a value", "give the shape of the Reshape as a constant")
 
     def _operator(self):
         proto = self.proto

@@ -25,6 +25,8 @@ class Operator:
         Those that may be left out, at the end or by an empty name.
     variadic : bool
         Whether the last one may come any number of times.
+    sizes : frozenset of str
+        Those that may be `compiler.onnx_values.Sizes`.
     attributes : dict of str to int
         Kind of every attribute, of ``AttributeProto.AttributeType``.
     mapped : str
@@ -40,6 +42,7 @@ class Operator:
     inputs: tuple
     optional: frozenset
     variadic: bool
+    sizes: frozenset
     attributes: dict
     mapped: str
     limits: str
@@ -61,11 +64,12 @@ OPERATORS: dict[tuple[str, str], Operator] = {}
 """Every operator that is read, by domain and name."""
 
 
-def operator(name, inputs, *, mapped, limits="", domain="", **attributes):
+def operator(name, inputs, *, mapped, limits="", domain="", sizes="", **attributes):
     """Decorator: the function reads nodes of the operator ``name``.
 
     ``inputs`` are the names of its inputs, separated by spaces: those that may be absent end in
-    "?", one that may come any number of times in "*". ``attributes`` are their kinds by name.
+    "?", one that may come any number of times in "*". ``sizes`` are those of them that may be sizes
+    of tensors, ``attributes`` their kinds by name.
     """
     names = inputs.split()
 
@@ -73,6 +77,7 @@ def operator(name, inputs, *, mapped, limits="", domain="", **attributes):
         OPERATORS[domain, name] = Operator(
             name, domain, tuple(each.rstrip("?*") for each in names),
             frozenset(each[:-1] for each in names if each.endswith("?")),
-            bool(names) and names[-1].endswith("*"), attributes, mapped, limits, read)
+            bool(names) and names[-1].endswith("*"), frozenset(sizes.split()), attributes, mapped,
+            limits, read)
         return read
     return register

@@ -9,6 +9,7 @@ import compiler.onnx_layout
 import compiler.onnx_matmul
 import compiler.onnx_pool
 import compiler.onnx_quantise
+import compiler.onnx_sizes
 from compiler.errors import ModelError
 from compiler.onnx_file import read_graph, run_checker
 from compiler.onnx_graph import Reader
@@ -19,7 +20,7 @@ __all__ = ["OPERATOR_MODULES", "read_onnx", "survey_graph", "survey_onnx"]
 OPERATOR_MODULES = (
     compiler.onnx_conv, compiler.onnx_matmul, compiler.onnx_elementwise,
     compiler.onnx_arithmetic, compiler.onnx_pool, compiler.onnx_join, compiler.onnx_quantise,
-    compiler.onnx_layout, compiler.onnx_host)
+    compiler.onnx_layout, compiler.onnx_sizes, compiler.onnx_host)
 """Modules that fill :data:`compiler.onnx_node.OPERATORS`."""
 
 

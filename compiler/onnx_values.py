@@ -1,10 +1,10 @@
 """What the values of an ONNX graph stand for while it is read.
 
-A constant is a `Constant` or, behind a DequantizeLinear, a `QuantisedConstant`. Every other value
-is laid out by a `Layout`: the model's float input before it is quantised is a `Raw`; codes in a
-tensor of the network are `Codes`; reals that are each given by one are a `Real`; reals that are
-still to be quantised are a `Deferred`; what the host computes is a `Hosted`; and what could not be
-read is a `Missing`.
+A constant is a `Constant` or, behind a DequantizeLinear, a `QuantisedConstant`; what Shape makes is
+`Sizes`. Every other value is laid out by a `Layout`: the model's float input before it is quantised
+is a `Raw`; codes in a tensor of the network are `Codes`; reals that are each given by one are a
+`Real`; reals that are still to be quantised are a `Deferred`; what the host computes is a `Hosted`;
+and what could not be read is a `Missing`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from golden.base import code_type
 from golden.quantisation import Quantisation
 
 __all__ = ["Codes", "Constant", "Deferred", "Hosted", "Layout", "Missing", "QuantisedConstant",
-           "Raw", "Real", "along", "describe", "in_order", "table_of"]
+           "Raw", "Real", "Sizes", "along", "describe", "in_order", "table_of"]
 
 MAX_REORDERED = 1 << 22
 """The largest tensor whose elements' order is followed through a Transpose."""
@@ -146,6 +146,24 @@ class QuantisedConstant:
         """Axes in a new order."""
         axis = None if self.axis is None else list(axes).index(self.axis)
         return replace(self, codes=self.codes.transpose(axes), axis=axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """Sizes of tensors, int64 in the graph.
+
+    Members
+    -------
+    values : array of objects, shape () or (n,)
+        Ints, and None for the batch if that may vary.
+    """
+
+    values: np.ndarray
+
+    @property
+    def shape(self):
+        """Of the list."""
+        return self.values.shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,6 +326,8 @@ def describe(value):
         return f"a constant of type {type_name(value.elem_type)}"
     if isinstance(value, QuantisedConstant):
         return "a dequantised constant"
+    if isinstance(value, Sizes):
+        return "made of sizes of tensors"
     if isinstance(value, Codes):
         return f"{np.dtype(code_type(value.unsigned))} codes"
     if isinstance(value, Hosted):

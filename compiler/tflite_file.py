@@ -65,8 +65,8 @@ class Tensor:
         The axis that scales are counted along, if there are several.
     data : array of uint8, or None
         The constant's bytes; None if the tensor is made by an operator or given by the user.
-    odd : str
-        What else there is about the tensor that is not supported; empty if there is nothing.
+    odd : (str, str) or None
+        What else there is about the tensor that is not supported, and the remedy.
     """
 
     place: Place
@@ -79,7 +79,7 @@ class Tensor:
     zero_point: np.ndarray
     axis: int
     data: np.ndarray | None
-    odd: str
+    odd: tuple | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,10 +232,12 @@ class _Reader:
         if len(signature) != len(shape):
             raise place.fault(f"its shape {shape} and its signature {signature} differ in length",
                               _DAMAGED)
-        odd = [text for flag, text in (
-            (tensor.IsVariable(), "is a variable"), (tensor.Sparsity(), "is sparse"),
-            (tensor.VariantTensorsLength(), "is a variant"),
-            (buffers[number] is None, "has its values outside the model")) if flag]
+        odd = [(what, remedy) for flag, what, remedy in (
+            (tensor.IsVariable(), "is a variable", "convert a model without state"),
+            (tensor.Sparsity(), "is sparse", "convert the model with dense weights"),
+            (tensor.VariantTensorsLength(), "is a variant", "convert a model without lists"),
+            (buffers[number] is None, "has its values outside the model",
+             "convert it to a file that holds its weights")) if flag]
         scale, zero_point, axis = np.zeros(0, np.float32), np.zeros(0, np.int64), 0
         quantisation = tensor.Quantization()
         if quantisation is not None:
@@ -243,14 +245,15 @@ class _Reader:
             zero_point = self.vector(quantisation.ZeroPointAsNumpy(), np.int64)
             axis = quantisation.QuantizedDimension()
             if scale.size and not 0 <= axis < max(len(shape), 1):
-                odd.append(f"has quantized_dimension {axis}")
+                odd.append((f"has quantized_dimension {axis}, which is no axis of it",
+                            "convert the model again"))
             if quantisation.DetailsType():
-                odd.append("has a quantisation of its own kind")
+                odd.append(("has a quantisation of its own kind", "quantise it to int8"))
         data = buffers[number] if number else None
         return Tensor(
             place, index, name, _TYPES.get(tensor.Type(), f"type {tensor.Type()}"), shape,
             signature, scale, zero_point, axis, None if data is None or not data.size else data,
-            odd[0] if odd else "")
+            odd[0] if odd else None)
 
     def operator(self, index, operator, codes, tensors):
         place = self.place.at(f"operator {index}")

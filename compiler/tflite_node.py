@@ -118,8 +118,8 @@ class Node:
             raise self.fault(f"input {raw.inputs.index(-1)} is not given", "connect it")
         for tensor in (*(self.tensor(index) for index in range(len(raw.inputs))), self.output):
             if tensor is not None and tensor.odd:
-                raise self.fault(f"tensor {quoted(tensor.name)} {tensor.odd}",
-                                 "convert the model with dense tensors inside it")
+                what, remedy = tensor.odd
+                raise self.fault(f"tensor {quoted(tensor.name)} {what}", remedy)
         if raw.options_type not in (known.options, "NONE"):
             raise self.fault(f"it has {raw.options_type[:40]}, not {known.options}",
                              "convert the model again")

@@ -19,7 +19,7 @@ def publishing(directory):
     Raises
     ------
     OSError
-        If ``directory`` cannot be made or written.
+        If ``directory`` cannot be made or written; it names a file or the folder.
     """
     directory = Path(directory)
     existed = directory.is_dir()
@@ -29,6 +29,11 @@ def publishing(directory):
         yield staging
         for path in sorted(staging.iterdir()):
             os.replace(path, directory / path.name)
+    except OSError as error:
+        # What goes wrong in writing, such as a full disk, does not say where.
+        if error.filename is None:
+            error.filename = str(directory)
+        raise
     finally:
         shutil.rmtree(staging)
         if not existed and not any(directory.iterdir()):

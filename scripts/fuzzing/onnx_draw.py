@@ -148,6 +148,12 @@ class Draw(Parts):
 
     # The end of a graph
 
+    def view(self, name):
+        """What PyTorch's exporter makes of ``x.view(x.size(0), -1)``."""
+        size = self.add("Gather", [self.add("Shape", [name]), self.constant(np.array([0]))])
+        shape = self.add("Concat", [size, self.constant(np.array([-1]))], axis=0)
+        return self.add("Reshape", [name, shape])
+
     def dense(self, codes):
         """Flatten, then a matrix product of some form."""
         elements = int(np.prod(codes.shape))
@@ -159,7 +165,7 @@ class Draw(Parts):
         weight, scale, zero = self.weights(shape, axis)
         bias, target = self.sums(codes, weight, scale, zero, axis)
         flat = self.choose(lambda name: self.add("Flatten", [name]), lambda name: self.add(
-            "Reshape", [name, self.constant(np.array([0, -1], np.int64))]))
+            "Reshape", [name, self.constant(np.array([0, -1], np.int64))]), self.view)
         if self.qdq:
             value = flat(self.real(codes))
             inputs = [value, self.dequantised(weight, scale, zero, axis)]

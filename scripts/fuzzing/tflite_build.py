@@ -12,7 +12,10 @@ __all__ = ["Op", "T", "build"]
 
 @dataclass
 class T:
-    """A tensor; constant if it has data. ``extra`` are fields of the table Tensor."""
+    """A tensor; constant if it has data.
+
+    ``extra`` are fields of the table Tensor: values, or functions that build them.
+    """
 
     shape: tuple
     type: str = "INT8"
@@ -29,7 +32,8 @@ class T:
 class Op:
     """An operator; inputs and outputs are indices of tensors.
 
-    ``options`` are fields of the table, values that are strings padding modes or activations.
+    ``options`` are fields of the table, values that are strings padding modes or activations;
+    ``extra`` those of the table Operator, as in `T`.
     """
 
     name: str
@@ -68,6 +72,9 @@ def build(tensors, operators, inputs, outputs, *, version=3, subgraphs=1):
 
 
 def _table(builder, kind, fields):
+    # What a field leads to is built before its table.
+    fields = {name: value(builder) if callable(value) else value
+              for name, value in fields.items()}
     getattr(tflite, f"{kind}Start")(builder)
     for name, value in fields.items():
         getattr(tflite, f"{kind}Add{name}")(builder, value)

@@ -301,6 +301,8 @@ IMAGES = np.zeros((2, 3, 6, 6), np.float32)
      "as the model takes it"),
     (IMAGES + np.float32(np.inf),
      "input 'x': calibration images are not finite; give finite values"),
+    (IMAGES, "input 'x': calibration images are all zero; give frames like those that the network "
+     "will see"),
     (IMAGES + np.float32(1e38),
      "tensor 't0': it is not finite on a calibration image; give images that the model is for"),
 ])
@@ -328,8 +330,11 @@ def test_a_quantised_model_is_not_calibrated():
     ("c2", np.full(4, np.nan, np.float32),
      "node 'n1' (BatchNormalization): input 'scale' is not finite; export the model again"),
     ("c2", np.zeros(3, np.float32),
-     "node 'n1' (BatchNormalization): input 'scale' has shape (3,), not a scalar or 4 values; "
-     "quantise per tensor, or weights per output channel"),
+     "node 'n1' (BatchNormalization): input 'scale' has shape (3,), not (4,); give one value per "
+     "channel"),
+    ("c3", np.zeros(1, np.float32),
+     "node 'n1' (BatchNormalization): input 'B' has shape (1,), not (4,); give one value per "
+     "channel"),
     ("c5", np.full(4, -1, np.float32),
      "node 'n1' (BatchNormalization): its variance plus epsilon is not positive; export the model "
      "again"),

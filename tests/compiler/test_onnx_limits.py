@@ -79,6 +79,17 @@ def test_constants_that_are_made_again_and_again(save, monkeypatch):
         read_onnx(save(graph.model()))
 
 
+@pytest.mark.parametrize("operator", ["Add", "Mul", "Sub", "Div"])
+def test_constants_that_broadcast_to_a_huge_one(operator, save):
+    """Two of 4 MB, 4 TB together."""
+    graph = Graph((3, 4, 4))
+    names = [graph.constant(np.ones(shape, np.float32)) for shape in ((1 << 20, 1), (1, 1 << 20))]
+    graph.output(graph.add("Add", [graph.real("x"), graph.add(operator, names)]), (3, 4, 4))
+    with refuses(ModelError, f"model.onnx: node 'n1' ({operator}): it makes a constant of "
+                 "1099511627776 elements; keep tensors to 67108864 elements"):
+        read_onnx(save(graph.model()))
+
+
 def test_weights_that_many_layers_share(save, monkeypatch):
     monkeypatch.setattr(onnx_graph, "MAX_CONSTANTS", 1000)
     graph = Graph((3, 4, 4))

@@ -320,9 +320,11 @@ CASES = {
     "float bias": (conv(inputs=lambda g: [g.weights((4, 3, 3, 3)), g.constant(
         np.float32([0, 1, np.inf, 2]))]),
         "node 'n2' (Conv): input 'B' is not finite; export the model again"),
+    "one bias": (conv(inputs=lambda g: [g.weights((4, 3, 3, 3)), g.constant(np.float32([1]))]),
+        "node 'n2' (Conv): input 'B' has shape (1,), not (4,); give one value per output channel"),
     "bias shape": (conv(inputs=lambda g: [g.weights((4, 3, 3, 3)), g.constant(
         np.ones(3, np.float32))]),
-        "node 'n2' (Conv): input 'B' has shape (3,), not (4); give one value per output channel"),
+        "node 'n2' (Conv): input 'B' has shape (3,), not (4,); give one value per output channel"),
     "huge bias": (conv(inputs=lambda g: [g.weights((4, 3, 3, 3)), g.constant(
         np.full(4, 1e9, np.float32))]),
         "node 'n2' (Conv): the bias of channel 0 is 307692301343.8841 accumulators; calibrate "
@@ -365,8 +367,8 @@ CASES = {
         "accumulators; cast them to float before it"),
     "Relu of accumulators": (accumulators_to_codes, "node 'n1' (Relu): input 'X' ('t0') is int32 "
         "accumulators, not float; dequantise it"),
-    "cast": (unary("Cast", to=FLOAT), "node 'n1' (Cast): only int32 accumulators may be cast, and "
-        "to float only; export without Cast"),
+    "cast": (unary("Cast", to=FLOAT), "node 'n1' (Cast): only int32 accumulators may be cast, to "
+        "float, and sizes, to int64; export without Cast"),
     "types of a concatenation": (mixed_concat, "node 'n2' (Concat): its inputs are int8 and uint8; "
         "quantise them to one type"),
     "sizes of a concatenation": (uneven_concat, "node 'n1' (Concat): its inputs have shapes (N, 3, "
@@ -505,4 +507,4 @@ def test_operators_say_what_they_become():
         assert (known.domain, known.name) == (domain, name)
         assert known.mapped
         assert known.title == (f"com.microsoft.{name}" if domain else name)
-    assert len(OPERATORS) == 39
+    assert len(OPERATORS) == 42

@@ -100,6 +100,16 @@ def ints(*values, shape=None):
     return T(data.shape, "INT32", data=data)
 
 
+def sparsity(builder):
+    """An empty table of how a tensor is sparse."""
+    tflite.SparsityParametersStart(builder)
+    return tflite.SparsityParametersEnd(builder)
+
+
+def vector(values):
+    return lambda builder: builder.CreateNumpyVector(values)
+
+
 def both(*changes):
     def change(model):
         for each in changes:
@@ -202,7 +212,24 @@ CASES = {
                       f"{POOL_NODE}: it has options of a newer kind; convert the model with "
                       "standard operators only"),
     "variable": (tensor(POOLED, extra={"IsVariable": True}), f"{POOL_NODE}: tensor 't4' is a "
-                 "variable; convert the model with dense tensors inside it"),
+                 "variable; convert a model without state"),
+    "sparse": (tensor(WEIGHT, extra={"Sparsity": sparsity}), f"{CONV_NODE}: tensor 't1' is sparse; "
+               "convert the model with dense weights"),
+    "custom options": (operator(POOL, extra={"CustomOptions": vector(np.uint8([7]))}),
+                       f"{POOL_NODE}: it has custom options; convert the model with standard "
+                       "operators only"),
+    "changed inputs": (operator(POOL, extra={"MutatingVariableInputs": vector(np.array([True]))}),
+                       f"{POOL_NODE}: it changes its inputs; convert the model with standard "
+                       "operators only"),
+    "intermediates": (operator(POOL, extra={"Intermediates": vector(np.int32([1]))}),
+                      f"{POOL_NODE}: it has intermediate tensors; convert the model with standard "
+                      "operators only"),
+    "no buffer": (tensor(WEIGHT, extra={"Buffer": 0}), f"{CONV_NODE}: input 1 't1' is not a "
+                  "constant; export it as a constant of the model"),
+    "float map": (tensor(MAP, type="FLOAT32", scale=(), zero_point=()), f"{CONV_NODE}: tensor 't3' "
+                  "is float32, not int8 or uint8; quantise the model in full to 8 bits"),
+    "int32 output": (tensor(CLASSES, type="INT32"), f"{DENSE_NODE}: tensor 't9' is int32, not int8 "
+                     "or uint8; quantise the model in full to 8 bits"),
     "activation": (option(CONV, FusedActivationFunction="TANH"), f"{CONV_NODE}: option "
                    "FusedActivationFunction = TANH is not supported; use one of NONE, RELU, "
                    "RELU_N1_TO_1, RELU6"),
@@ -256,7 +283,7 @@ CASES = {
                             "quantized_dimension 2, not 0; quantise the weights per output "
                             "channel"),
     "no such dimension": (tensor(WEIGHT, axis=4), f"{CONV_NODE}: tensor 't1' has "
-                          "quantized_dimension 4; convert the model with dense tensors inside it"),
+                          "quantized_dimension 4, which is no axis of it; convert the model again"),
     "bias scale": (tensor(BIAS, scale=[0.05, 0.2, 0.15]), f"{CONV_NODE}: tensor 't2': the scale "
                    f"of channel 1 is 0.2, not the input's times the weights', 0.1; {AGAIN}"),
     "bias type": (both(tensor(BIAS, type="INT8"), put(BIAS, np.zeros(3, np.int8))),

@@ -1,5 +1,6 @@
 # amaranth: UnusedElaboratable=no
 
+import errno
 import hashlib
 import json
 import os
@@ -209,6 +210,18 @@ def test_files_are_whole(tmp_path):
     assert [path.read_text() for path in (tmp_path / "a").iterdir()] == ["old"]
     write_whole(tmp_path / "a" / "b.json", "new")
     assert [path.read_text() for path in (tmp_path / "a").iterdir()] == ["new"]
+
+
+def test_a_full_disk_says_where(tmp_path, monkeypatch):
+    """The error of a write has no name of its own."""
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_whole(tmp_path / "a" / "b.json", "new")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert list((tmp_path / "a").iterdir()) == []
 
 
 def test_verilator_needs_perl(monkeypatch):

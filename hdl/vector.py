@@ -149,16 +149,18 @@ class VectorUnit(wiring.Component):
             self.words.payload.shape(), wide=True)
         wiring.connect(m, wiring.flipped(self.words), word.i)
         able, go, live = Signal(), Signal(), word.o.p.live
-        part = Signal(range(max(2, self.parts)))
+        part, last = Signal(range(max(2, self.parts))), Signal(init=self.parts == 1)
         group = Value.cast(word.o.p.codes).word_select(part, self.lanes * OPERAND_WIDTH)
         m.d.comb += [
             go.eq(word.o.valid & able),
             walker.group.eq(go & live),
-            walker.word.eq(go & ((part == self.parts - 1) | ~live)),
+            walker.word.eq(go & (last | ~live)),
             word.o.ready.eq(walker.word),
         ]
-        with m.If(go):
-            m.d.sync += part.eq(Mux(walker.word, 0, part + 1))
+        if self.parts > 1:
+            with m.If(go):
+                m.d.sync += [part.eq(Mux(walker.word, 0, part + 1)),
+                             last.eq(~walker.word & (part == self.parts - 2))]
 
         control = Signal(VectorControl(slots=self.depth))
         self._control(m, control, layer, walker)

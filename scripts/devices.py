@@ -18,6 +18,8 @@ class Device:
         ``ecp5`` or ``ice40``: which nextpnr, and which cells.
     synthesis : str
         Yosys command that maps to the family, without ``-top``.
+    flip_flops : str
+        Yosys commands for before flip-flops are mapped, if any.
     place : tuple of str
         Options by which nextpnr knows the device, package and speed grade.
     speed : str
@@ -49,6 +51,7 @@ class Device:
     bram_ceiling: float
     ask: float
     out_of_context: bool
+    flip_flops: str = ""
 
     @property
     def router(self):
@@ -65,12 +68,20 @@ def _ecp5(name, size, **resources):
                   **resources)
 
 
+#: The eight flip-flops of a tile of iCE40 share enable and reset. What fewer than nine would use
+#: becomes logic, else nextpnr finds no place for some of a nearly full device. The first command
+#: makes the kinds that there are, then those with equal resets can be known; the last one counts.
+_KINDS = ("dfflegalize -cell $_DFF_?_ 0 -cell $_DFFE_?P_ 0 -cell $_DFF_?P?_ 0 -cell $_DFFE_?P?P_ 0"
+          " -cell $_SDFF_?P?_ 0 -cell $_SDFFCE_?P?P_ 0")
+_ICE40_FLIP_FLOPS = f"{_KINDS}; opt_merge; opt_clean; {_KINDS} -minsrst 9"
+
+
 DEVICES = MappingProxyType({device.name: device for device in (
     Device(name="ice40up5k", family="ice40", synthesis="synth_ice40 -device u -dffe_min_ce_use 5",
            # A cell that has found no place in so many attempts would not find one in the hours
            # that nextpnr spends on it otherwise.
            place=("--up5k", "--package", "sg48", "--placer-heap-cell-placement-timeout", "100"),
-           speed="up",
+           speed="up", flip_flops=_ICE40_FLIP_FLOPS,
            lut=5280, ff=5280, dsp=8, bram=30,
            # Remembered of Lattice FPGA-DS-02008, register-to-register performance.
            dsp_ceiling=50.0, bram_ceiling=150.0, ask=30.0, out_of_context=False),

@@ -135,7 +135,8 @@ def map_cells(device, config, directory, toolchain, *, flatten=True):
     # finding, and clear their modes and registers.
     if device.family == "ice40" and config.multiplier == "portable":
         synthesis += " -dsp"
-    script = (f"read_verilog design.v; {synthesis} -run :map_luts; splitnets; "
+    script = (f"read_verilog design.v; {synthesis} -run :map_ffs; {device.flip_flops}; "
+              f"{synthesis} -run map_ffs:map_luts; splitnets; "
               f"{synthesis} -run map_luts: -json netlist.json")
     toolchain.run("yosys", ["-p", script], log=directory / "yosys.log")
 

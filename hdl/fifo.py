@@ -117,9 +117,9 @@ class StreamRegister(wiring.Component):
     ----------
     shape : shape-castable
         Payload.
-    wide : :class:`bool`
-        Whether payloads are in LUT RAM, of which every one is written in each cycle, in place of
-        registers whose enable would have to reach all bits.
+    wide : sequence of :class:`str`
+        Fields of a payload that are in LUT RAM, a place of which is written in each cycle, in place
+        of registers whose enable would have to reach all bits. They come out a little later.
 
     Members
     -------
@@ -130,7 +130,7 @@ class StreamRegister(wiring.Component):
     #: In LUT RAM: the two that there can be, and one that is free to be written.
     _PLACES = 4
 
-    def __init__(self, shape, *, wide=False):
+    def __init__(self, shape, *, wide=()):
         self.shape = shape
         self.wide = wide
         super().__init__({
@@ -150,23 +150,31 @@ class StreamRegister(wiring.Component):
         m.d.sync += [waiting.eq(waiting_next), ready.eq(~waiting_next)]
         with m.If(moves):
             m.d.sync += self.o.valid.eq(waiting | self.i.valid)
-        (self._places if self.wide else self._registers)(m, moves, waiting)
+        if not self.wide:
+            self._registers(m, "payload", self.i.payload, self.o.payload, moves, waiting)
+            return m
+        for name, _ in self.shape:
+            i, o = self.i.payload[name], self.o.payload[name]
+            if name in self.wide:
+                self._places(m, name, i, o)
+            else:
+                self._registers(m, name, i, o, moves, waiting)
         return m
 
-    def _registers(self, m, moves, waiting):
-        spare = Signal(Shape.cast(self.shape).width, reset_less=True)
-        payload = Signal.like(spare)
-        m.d.comb += Value.cast(self.o.payload).eq(payload)
+    def _registers(self, m, name, i, o, moves, waiting):
+        value = Value.cast(i)
+        spare = Signal(len(value), name=f"spare_{name}", reset_less=True)
+        payload = Signal(len(value), name=name, reset_less=True)
+        m.d.comb += Value.cast(o).eq(payload)
         with m.If(moves):
-            m.d.sync += payload.eq(Mux(waiting, spare, self.i.payload))
+            m.d.sync += payload.eq(Mux(waiting, spare, value))
         with m.If(~waiting):
-            m.d.sync += spare.eq(self.i.payload)
+            m.d.sync += spare.eq(value)
 
-    def _places(self, m, moves, waiting):
-        m.submodules.places = places = memory.Memory(
-            shape=Shape.cast(self.shape).width, depth=self._PLACES, init=[])
+    def _places(self, m, name, i, o):
+        m.submodules[name] = places = memory.Memory(
+            shape=len(Value.cast(i)), depth=self._PLACES, init=[])
         write, read = places.write_port(), places.read_port(domain="comb")
-        m.d.comb += [write.en.eq(1), write.data.eq(self.i.payload),
-                     Value.cast(self.o.payload).eq(read.data)]
+        m.d.comb += [write.en.eq(1), write.data.eq(i), Value.cast(o).eq(read.data)]
         m.d.sync += [write.addr.eq(write.addr + (self.i.valid & self.i.ready)),
                      read.addr.eq(read.addr + (self.o.valid & self.o.ready))]

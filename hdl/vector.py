@@ -146,7 +146,7 @@ class VectorUnit(wiring.Component):
         # A word waits in a register of its own, from which its groups go one by one. The first
         # tap's go only if there is room for their sums. Whether they may is known a cycle before.
         m.submodules.word = word = StreamRegister(
-            self.words.payload.shape(), wide=True)
+            self.words.payload.shape(), wide=("codes",))
         wiring.connect(m, wiring.flipped(self.words), word.i)
         able, go, live = Signal(), Signal(), word.o.p.live
         part, last = Signal(range(max(2, self.parts))), Signal(init=self.parts == 1)

@@ -147,7 +147,7 @@ class WindowUnit(wiring.Component):
         # It goes on only if there is room for what it may give; and a block's first word only with
         # the weights. Whether that is so is known from the cycle before.
         m.submodules.word = word = StreamRegister(
-            self.words.payload.shape(), wide=True)
+            self.words.payload.shape(), wide=("codes",))
         wiring.connect(m, wiring.flipped(self.words), word.i)
         able, codes = Signal(), word.o.p.codes
         m.d.sync += able.eq(running_next & room_next & ~(walker.first_next & ~kernel.loaded))

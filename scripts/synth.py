@@ -27,6 +27,11 @@ _SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py")
 CONSTRAINTS = {"ecp5": "--lpf", "ice40": "--pcf"}
 BITS = {"ecp5": "--textcfg", "ice40": "--asc"}
 
+#: Elements of an array from which on nextpnr-ecp5 routes with its router2. Its usual router, which
+#: makes smaller designs faster, stood still on 8x16, and was not done with 16x16 in an hour.
+_ROUTER2_FROM = 128
+
+
 def synthesise(component, config, directory, *, toolchain, seeds=1, target=None, jobs=None,
                resume=False, board=None):
     """Place and route ``component`` on the device of ``config``; return the report.
@@ -166,6 +171,8 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
         (directory / "pins").write_text(pins, encoding="utf-8")
         context = [CONSTRAINTS[device.family], "pins"]
     common = [*device.place, *context, "--json", "netlist.json"]
+    if device.family == "ecp5" and config.rows * config.columns >= _ROUTER2_FROM:
+        common += ["--router", "router2"]
 
     def explain(log):
         lacking = shortage(log)

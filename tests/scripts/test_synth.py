@@ -48,6 +48,14 @@ def test_ecp5_report(tmp_path):
         *(f"nextpnr-{seed}.{kind}" for seed in (1, 2) for kind in ("log", "json", "json.key"))}
 
 
+@pytest.mark.parametrize(("columns", "router"), [(4, "router1"), (16, "router2")])
+def test_a_large_array_has_the_router_that_ends(tmp_path, columns, router):
+    config = replace(ECP5, rows=8, columns=columns, channels=8)
+    synthesise(Grid(), config, tmp_path, toolchain=Toolchain())
+    log = (tmp_path / "nextpnr-1.log").read_text()
+    assert ("Running router2..." in log) == (router == "router2")
+
+
 def times(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()
             if path.suffix in (".log", ".json")}

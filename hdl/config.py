@@ -228,8 +228,8 @@ CONFIGURATIONS = {config.name: config for config in (
                   multiplier="ecp5", **_LARGE),
     Configuration(name="ecp5-85f-8x8", device="lfe5u-85f", rows=8, columns=8, lanes=8, channels=8,
                   multiplier="ecp5", **_LARGE | {"weight_words": 33280}),
-    # 128 elements and the lanes have DSP blocks, of which there are 156. Sums of 2048 products of
-    # the greatest codes and weights fit 26 bits, and of networks as they are those of any layer.
+    # 128 elements and the lanes have DSP blocks, of which there are 156. Sums of up to
+    # 2047 products fit 26 bits whatever they are; of more, those that the compiler has checked.
     Configuration(name="ecp5-85f-16x16", device="lfe5u-85f", rows=16, columns=16, lanes=8,
                   channels=16, multiplier="ecp5", lut_rows=8, lane_blocks=3, accumulator_width=26,
                   **_LARGE | {"activation_words": 5120}),

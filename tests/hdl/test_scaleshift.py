@@ -2,13 +2,18 @@
 
 import itertools
 import random
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from golden.requant import ROUNDINGS, requantise
+from hdl.config import CONFIGURATIONS
 from hdl.layouts import Rounding
+from hdl.pipeline import ConvPipeline
 from hdl.scaleshift import RoundingShift, ScaleShift
+from hdl.verilog import emit
 from tests.hdl.bench import trace
 
 INT8, UINT8 = (-128, 127), (0, 255)
@@ -157,3 +162,11 @@ def test_latency_is_the_sum_of_its_stages(interval, latency):
 def test_bad_parameters(kwargs, error, message):
     with pytest.raises(error, match=message):
         ScaleShift(**kwargs)
+
+
+@pytest.mark.parametrize("blocks", [2, 3])
+def test_lanes_of_a_pipeline_have_their_dsp_blocks(blocks):
+    config = replace(CONFIGURATIONS["ecp5-25f"], rows=1, columns=1, lanes=1, lut_rows=1,
+                     lane_blocks=blocks, vector=False, window_width=0)
+    found = re.findall(r"^ *celosia_ecp5_product (\w+)", emit(ConvPipeline(config)), re.MULTILINE)
+    assert found == ["both", "high", "low"][:blocks]

@@ -5,6 +5,9 @@ import os
 from dataclasses import replace
 
 import pytest
+from amaranth.hdl import Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from click.testing import CliRunner
 
 import scripts.hardware
@@ -13,8 +16,9 @@ from hdl.scan import ScanWrapper
 from scripts.cli import main
 from scripts.console import CheckFailed
 from scripts.devices import DEVICES
+from scripts.generate import verilog_of
 from scripts.report import ceiling, critical_path, fmax, shortage, summary
-from scripts.synth import synthesise
+from scripts.synth import map_cells, synthesise
 from scripts.tools import Toolchain, last_words
 from tests.scripts.standin import Grid
 
@@ -54,6 +58,31 @@ def test_a_large_array_has_the_router_that_ends(tmp_path, columns, router):
     synthesise(Grid(), config, tmp_path, toolchain=Toolchain())
     log = (tmp_path / "nextpnr-1.log").read_text()
     assert ("Running router2..." in log) == (router == "router2")
+
+
+class Counters(wiring.Component):
+    """Two counters, each with a reset of its own."""
+
+    def __init__(self, widths):
+        self.widths = widths
+        super().__init__({"clear": In(len(widths)),
+                          **{f"count{index}": Out(width) for index, width in enumerate(widths)}})
+
+    def elaborate(self, _platform):
+        m = Module()
+        for index in range(len(self.widths)):
+            count = getattr(self, f"count{index}")
+            m.d.sync += count.eq(Mux(self.clear[index], 0, count + 1))
+        return m
+
+
+def test_few_flip_flops_have_no_reset_on_ice40(tmp_path):
+    """Eight would have a tile for themselves; sixteen keep theirs."""
+    (tmp_path / "design.v").write_text(verilog_of(Counters((8, 16))))
+    map_cells(DEVICES["ice40up5k"], CONFIGURATIONS["tiny"], tmp_path, Toolchain())
+    modules = json.loads((tmp_path / "netlist.json").read_text())["modules"]
+    kinds = [cell["type"] for cell in modules["celosia"]["cells"].values()]
+    assert (kinds.count("SB_DFF"), kinds.count("SB_DFFSR")) == (8, 16)
 
 
 def times(folder):

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
-from .fifo import StreamBuffer
+from .fifo import ReservedBuffer
 from .vendor import block_memory
 
 __all__ = ["BlockMemory", "Places", "SteadyMemory", "StoredWord", "StreamedMemory", "WordRequest"]
@@ -232,7 +232,7 @@ class StreamedMemory(wiring.Component):
         What ``i.ready`` will be in the next cycle.
     """
 
-    LATENCY = SteadyMemory.LATENCY + StreamBuffer.LATENCY
+    LATENCY = SteadyMemory.LATENCY + ReservedBuffer.latency("portable")
     WRITING = SteadyMemory.WRITING
     #: Words that the buffer holds: what a LUT RAM of 16 words can; more than come and go meanwhile.
     ROOM = 16
@@ -258,8 +258,8 @@ class StreamedMemory(wiring.Component):
         m.submodules.storage = storage = SteadyMemory(
             width=self.width, depth=self.depth, side=self.side, parts=self.parts,
             family=self.family)
-        m.submodules.buffer = buffer = StreamBuffer(
-            self.o.payload.shape(), depth=self.ROOM, reserved=True)
+        m.submodules.buffer = buffer = ReservedBuffer(
+            self.o.payload.shape(), depth=self.ROOM)
         m.submodules.places = places = Places(self.ROOM)
         wiring.connect(m, buffer.o, wiring.flipped(self.o))
         m.d.comb += [

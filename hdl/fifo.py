@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 
-__all__ = ["StreamBuffer", "StreamRegister", "counted"]
+__all__ = ["ReservedBuffer", "StreamBuffer", "StreamRegister", "counted"]
 
 
 def counted(count, up, down):
@@ -104,6 +104,71 @@ class StreamBuffer(wiring.Component):
                 m.d.sync += payload.eq(read.data)
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
+        return m
+
+
+class ReservedBuffer(wiring.Component):
+    """First-in first-out buffer for whoever keeps count and never offers more than it can hold.
+
+    Nothing has to be decided when a payload comes, and none is moved once it is there: it stays in
+    LUT RAM until it is taken, so no enable has to reach all its bits. It comes out a little later
+    than from a register, and is to go into one.
+
+    Parameters
+    ----------
+    shape, depth, family
+        As of :class:`StreamBuffer`, which it is on iCE40.
+
+    Members
+    -------
+    i, o, level
+        As of :class:`StreamBuffer`; ``i.ready`` is always high. A payload appears
+        :meth:`latency` cycles after it went into an empty buffer.
+    level_next : ``Out(range(depth + 1))``
+        What ``level`` will be in the next cycle.
+    """
+
+    def __init__(self, shape, *, depth, family="portable"):
+        check_range("Depth", depth, 2, 65536)
+        self.shape = shape
+        self.depth = depth
+        self.family = family
+        super().__init__({
+            "i": In(stream.Signature(shape)),
+            "o": Out(stream.Signature(shape)),
+            "level": Out(range(depth + 1)),
+            "level_next": Out(range(depth + 1)),
+        })
+
+    @staticmethod
+    def latency(family):
+        """Return that of a buffer on a device of ``family``."""
+        return StreamBuffer.LATENCY if family == "ice40" else 1
+
+    def elaborate(self, platform):
+        m = Module()
+        taken = Signal()
+        m.d.comb += [taken.eq(self.o.valid & self.o.ready),
+                     self.level_next.eq(counted(self.level, self.i.valid, taken))]
+        m.d.sync += self.level.eq(self.level_next)
+        if self.family == "ice40":
+            m.submodules.buffer = buffer = StreamBuffer(
+                self.shape, depth=self.depth, family=self.family, reserved=True)
+            wiring.connect(m, wiring.flipped(self.i), buffer.i)
+            wiring.connect(m, buffer.o, wiring.flipped(self.o))
+            return m
+        m.submodules.storage = storage = memory.Memory(
+            shape=Shape.cast(self.shape).width, depth=self.depth, init=[])
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        m.d.comb += [
+            self.i.ready.eq(1), write.en.eq(self.i.valid), write.data.eq(self.i.payload),
+            Value.cast(self.o.payload).eq(read.data),
+        ]
+        m.d.sync += self.o.valid.eq(
+            self.i.valid | (self.o.valid & ~(taken & (self.level == 1))))
+        for port, step in ((write, self.i.valid), (read, taken)):
+            with m.If(step):
+                m.d.sync += port.addr.eq(Mux(port.addr == self.depth - 1, 0, port.addr + 1))
         return m
 
 

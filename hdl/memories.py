@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .blockmemory import Places, SteadyMemory
 from .checks import check_range
-from .fifo import StreamBuffer
+from .fifo import ReservedBuffer
 from .isa import ADDRESS_WIDTH, Instruction
 from .layouts import OPERAND_WIDTH
 from .reader import ReadRequest, Route
@@ -77,8 +77,8 @@ class ActivationMemory(wiring.Component):
         A write, and its :class:`ActivationWrite`.
     """
 
-    #: A LUT RAM of 16 words, and the register behind it.
-    ROOM = 17
+    #: What a LUT RAM of 16 words can hold.
+    ROOM = 16
 
     def __init__(self, *, channels, lanes, depth, routes=tuple(Route), family="portable",
                  instruction=None):
@@ -105,8 +105,8 @@ class ActivationMemory(wiring.Component):
     @staticmethod
     def latency(family):
         """Return the cycles from a request that is taken to its word being offered."""
-        return (SinglePortMemory.LATENCY + StreamBuffer.LATENCY if family == "ice40"
-                else SteadyMemory.LATENCY + 1 + StreamBuffer.LATENCY)
+        return (ReservedBuffer.latency(family)
+                + (SinglePortMemory.LATENCY if family == "ice40" else SteadyMemory.LATENCY + 1))
 
     def elaborate(self, platform):
         m = Module()
@@ -131,8 +131,8 @@ class ActivationMemory(wiring.Component):
                          for routes in groups)),
         ]
         for index, routes in enumerate(groups):
-            m.submodules[routes[0].name.lower()] = buffer = StreamBuffer(
-                word.shape(), depth=self.ROOM, family=self.family, reserved=True)
+            m.submodules[routes[0].name.lower()] = buffer = ReservedBuffer(
+                word.shape(), depth=self.ROOM, family=self.family)
             m.d.comb += [
                 buffer.i.payload.eq(word),
                 buffer.i.valid.eq(comes[index]),

@@ -9,7 +9,7 @@ from .coefficients import CoefficientBank
 from .config import Configuration
 from .drain import DrainController, SlotToken
 from .feeder import RowFeeder, WeightFeeder
-from .fifo import StreamBuffer
+from .fifo import ReservedBuffer, StreamBuffer
 from .issue import StepIssuer
 from .layouts import OPERAND_WIDTH, Coefficients, SumGroups, Tile
 from .leanarray import LeanArray
@@ -151,10 +151,10 @@ class ConvPipeline(wiring.Component):
         config = self.config
         # Twice a step: one that runs, one that arrives; and at least what comes until that is known
         # of the one, and the sender knows that there is room (`_land`).
-        depth = max(config.channels + 8, 2 * config.channels)
-        m.submodules.activations = activations = StreamBuffer(
-            self.activations.payload.shape(), depth=depth + 1, family=config.family,
-            reserved=not config.lean)
+        depth = max(config.channels + 8, 2 * config.channels, 10)
+        buffer = StreamBuffer if config.lean else ReservedBuffer
+        m.submodules.activations = activations = buffer(
+            self.activations.payload.shape(), depth=depth + config.lean, family=config.family)
         m.submodules.row_feeder = rows = RowFeeder(rows=config.rows, channels=config.channels)
         start, unsigned = Signal(), Signal()
         m.d.sync += [start.eq(issuer.start), unsigned.eq(issuer.unsigned)]
@@ -176,8 +176,10 @@ class ConvPipeline(wiring.Component):
         else:
             m.submodules.weight_feeder = weights = WeightFeeder(
                 columns=config.columns, lanes=config.lanes, depth=depth)
-            self._land(m, "activation", wiring.flipped(self.activations), activations, depth + 1)
-            self._land(m, "weight", wiring.flipped(self.weights), weights, depth)
+            self._land(m, "activation", wiring.flipped(self.activations), activations.i,
+                       activations.level_next <= depth - 3)
+            self._land(m, "weight", wiring.flipped(self.weights), weights.i,
+                       weights.level <= depth - 4)
             m.d.comb += [weights.take.eq(issuer.active), array.w.eq(weights.w)]
         m.d.comb += [
             issuer.operands_ready.eq(
@@ -204,17 +206,17 @@ class ConvPipeline(wiring.Component):
             unclaimed.eq(Mux(start, unclaimed - needed, unclaimed) + comes), there.eq(enough)]
         return there
 
-    def _land(self, m, name, source, buffer, depth):
+    def _land(self, m, name, source, sink, room):
         """Connect a stream to a buffer that may be far away by registers that never wait, as words
-        are let go only while there will be room."""
-        landed = Signal.like(buffer.i.payload, name=name, reset_less=True)
+        are let go only while there is ``room``, which another three may already be on their way
+        to."""
+        landed = Signal.like(sink.payload, name=name, reset_less=True)
         enough = Signal(name=f"room_for_{name}")
-        # The level is four cycles late for who sends.
         m.d.sync += [
-            enough.eq(buffer.level <= depth - 4), source.ready.eq(enough),
-            buffer.i.valid.eq(source.valid & source.ready), landed.eq(source.payload),
+            enough.eq(room), source.ready.eq(enough),
+            sink.valid.eq(source.valid & source.ready), landed.eq(source.payload),
         ]
-        m.d.comb += buffer.i.payload.eq(landed)
+        m.d.comb += sink.payload.eq(landed)
 
     def _lanes(self, m, array, drain, bank):
         """Take results from the top row to the outputs, lane ``l`` being ``l`` cycles late."""

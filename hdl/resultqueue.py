@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .blockmemory import Places
 from .checks import check_range
-from .fifo import StreamBuffer, counted
+from .fifo import ReservedBuffer, counted
 from .layouts import OPERAND_WIDTH
 
 __all__ = ["ResultQueue"]
@@ -80,7 +80,7 @@ class ResultQueue(wiring.Component):
     @staticmethod
     def latency(lanes, family):
         """Return the cycles from ``valid`` to the group being offered."""
-        return StreamBuffer.LATENCY + lanes + (-1 if family == "ice40" else 1)
+        return ReservedBuffer.latency(family) + lanes + (-1 if family == "ice40" else 1)
 
     def elaborate(self, platform):
         m = Module()
@@ -94,8 +94,8 @@ class ResultQueue(wiring.Component):
         rings = self.family != "ice40"
         # Of the buffer behind rings: as many as come until a place that was left is free again.
         depth = self.lanes + 6 if rings else self.depth
-        m.submodules.buffer = buffer = StreamBuffer(
-            self.o.payload.shape(), depth=depth, family=self.family, reserved=True)
+        m.submodules.buffer = buffer = ReservedBuffer(
+            self.o.payload.shape(), depth=depth, family=self.family)
         taken = buffer.o.valid & buffer.o.ready
         if rings:
             m.submodules.places = places = Places(depth)

@@ -7,7 +7,7 @@ import pytest
 from amaranth.hdl import Value
 from amaranth.lib import data
 
-from hdl.fifo import StreamBuffer, StreamRegister
+from hdl.fifo import ReservedBuffer, StreamBuffer, StreamRegister
 from tests.hdl.bench import simulate
 
 #: Of the register, whose fields may be in different places.
@@ -69,7 +69,7 @@ def test_keeps_order_at_any_pace(depth, i_share, o_share, family):
 def test_takes_all_that_has_its_place(depth, family):
     """Whoever keeps count fills the buffer to its last place, and never has to wait."""
     source = random.Random(depth)
-    dut = StreamBuffer(8, depth=depth, family=family, reserved=True)
+    dut = ReservedBuffer(8, depth=depth, family=family)
     levels, received = [], []
 
     async def bench(ctx):
@@ -85,12 +85,20 @@ def test_takes_all_that_has_its_place(depth, family):
                 received.append(ctx.get(dut.o.payload))
             sent += offered
             levels.append(sent - len(received))
+            assert ctx.get(dut.level_next) == levels[-1]
             await ctx.tick()
 
     simulate(dut, bench)
     assert max(levels) == depth
     assert received == [number % 256 for number in range(len(received))]
     assert len(received) > 100
+
+
+@FAMILIES
+def test_what_has_its_place_comes_out_as_soon_as_documented(family):
+    seen = transfers(ReservedBuffer(8, depth=5, family=family), lambda _: 1, lambda _: 1, cycles=30)
+    latency = ReservedBuffer.latency(family)
+    assert [taken for _, taken, *_ in seen] == [None] * latency + list(range(30 - latency))
 
 
 @pytest.mark.parametrize(("i_share", "o_share"), [(1, 1), (1, 0.2), (0.2, 1), (0.5, 0.5)])

@@ -5,13 +5,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_lanes, check_range
-from .fifo import StreamBuffer, StreamRegister, counted
+from .fifo import ReservedBuffer, StreamRegister, counted
 from .isa import Instruction
 from .layouts import OPERAND_WIDTH, SumGroups
 from .memories import FetchedWord
-from .windowlines import ZERO_CODE, WindowLines, WindowWeights
-from .windowsum import SUM_WIDTH, WindowSum
+from .windowlines import ZERO_CODE
+from .windowslice import SliceStep, WindowSlice
 from .windowwalker import WindowWalker
+from .windowweights import WindowLoader
 
 __all__ = ["WindowUnit"]
 
@@ -21,13 +22,17 @@ class WindowUnit(wiring.Component):
 
     ::
 
-        words ─ register ─ lines ─ window ─ sums ─ buffer ─ groups
-        weights ────── ahead ─── in use ──┘
+        words ─ register ─┬─ slice of lanes 0 and 1 ─ values[0], values[1]
+        weights ─ loader ─┘   │ two cycles later
+                              ├─ slice of lanes 2 and 3 ─ values[2], values[3]  …
 
     ``sum = Σ code · weight`` over the taps of each channel, codes being int8, or uint8 less 128.
     Tap (ky, kx) meets the word of row ``y - 2 + ky`` and column ``x - 2 + kx`` when the word of
     row y and column x comes. That gives sums if y and x are at least 2, and ``y - 2`` and
     ``x - 2`` multiples of the strides.
+
+    Nothing reaches all channels at once: what is to be done goes from slice to slice by two
+    registers, and from lane to lane the place of the sums that are due.
 
     The words come in raster order: for each block of ``channels`` channels, frame by frame, the
     whole padded input. Golden function: :class:`golden.layer.ConvLayer`, the accumulator of a
@@ -75,7 +80,7 @@ class WindowUnit(wiring.Component):
     words : ``In(stream.Signature(FetchedWord(...)))``
         Words, those that are not ``live`` for nothing.
     weights : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
-        See :class:`hdl.windowlines.WindowWeights`.
+        See :class:`hdl.windowweights.WeightWord`.
     sums : ``Out(SumGroups(...))``
     loaded : ``Out(1)``
         The weights of the next block are there: before the first word of a layer, of its first.
@@ -84,8 +89,9 @@ class WindowUnit(wiring.Component):
     """
 
     #: Cycles from a word being taken to the first group of the pixel that it completes.
-    LATENCY = 2 + WindowLines.LATENCY + WindowSum.LATENCY + 2
-    #: Pixels that the buffer behind the sums holds; what a LUT RAM of 16 words and a register can.
+    LATENCY = 2 + WindowSlice.LATENCY + ReservedBuffer.latency("portable")
+    #: Pixels whose sums can wait; what a LUT RAM of 16 words holds. A lane reads them a cycle after
+    #: the lane before, which is no later than they would be overwritten: that too is late by then.
     DEPTH = 16
 
     def __init__(self, *, channels, columns, lanes, slots, width, family="portable"):
@@ -117,11 +123,11 @@ class WindowUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.walker = walker = WindowWalker(width=self.width)
-        m.submodules.lines = lines = WindowLines(channels=self.channels, width=self.width,
-                                               family=self.family)
-        m.submodules.kernel = kernel = WindowWeights(channels=self.channels, columns=self.columns)
-        wiring.connect(m, wiring.flipped(self.weights), kernel.words)
-        room_next, idle = self._sums(m, walker, lines, kernel)
+        m.submodules.loader = loader = WindowLoader(channels=self.channels, columns=self.columns)
+        wiring.connect(m, wiring.flipped(self.weights), loader.words)
+        step = Signal(SliceStep(channels=self.channels, columns=self.columns, width=self.width,
+                                places=self.DEPTH))
+        room_next, idle = self._sums(m, step, walker)
 
         # A layer is taken when the one before is done, and begins one cycle later.
         layer = Signal(Instruction(), reset_less=True)
@@ -130,8 +136,8 @@ class WindowUnit(wiring.Component):
         m.d.comb += [
             self.layers.ready.eq(free), accepted.eq(self.layers.valid & free),
             self.wrong.eq(walker.wrong),
-            self.loaded.eq(kernel.loaded),
-            kernel.drop.eq(self.wrong),
+            self.loaded.eq(loader.loaded),
+            loader.drop.eq(self.wrong),
             walker.layer.eq(layer),
         ]
         m.d.comb += running_next.eq(
@@ -150,71 +156,82 @@ class WindowUnit(wiring.Component):
             self.words.payload.shape(), wide=("codes",))
         wiring.connect(m, wiring.flipped(self.words), word.i)
         able, codes = Signal(), word.o.p.codes
-        m.d.sync += able.eq(running_next & room_next & ~(walker.first_next & ~kernel.loaded))
+        m.d.sync += able.eq(running_next & room_next & ~(walker.first_next & ~loader.loaded))
         m.d.comb += [
             word.o.ready.eq(able | ~word.o.p.live | self.wrong),
             walker.advance.eq(word.o.valid & word.o.p.live & able),
         ]
-        # It does so from another register, as what the walker says of it.
+        # It does so from another register, as what the walker says of it. The loader is told when
+        # the slices' weights change, for the first of which that is two cycles later.
         passed = Signal(codes.shape(), reset_less=True)
+        first = Signal(2)
         sign = Mux(layer.unsigned, 0, ZERO_CODE)
         m.d.sync += [passed[channel].eq(code ^ sign) for channel, code in enumerate(codes)]
+        m.d.sync += first.eq(Cat(walker.passed & walker.first, first))
         m.d.comb += [
-            lines.valid.eq(walker.passed),
-            lines.column.eq(walker.column),
-            lines.clear.eq(walker.first),
-            lines.codes.eq(passed),
+            step.valid.eq(walker.passed),
+            step.column.eq(walker.column),
+            step.clear.eq(walker.first),
+            step.codes.eq(passed),
+            step.weights.eq(loader.o),
+            loader.take.eq(first[1]),
         ]
         return m
 
-    def _sums(self, m, walker, lines, kernel):
-        """From the windows to the groups; return whether there will be room for a pixel's in the
+    def _sums(self, m, step, walker):
+        """From the steps to the groups; return whether there will be room for a pixel's in the
         next cycle, and whether all have left."""
-        word = data.StructLayout({
-            "sums": data.ArrayLayout(signed(SUM_WIDTH), self.channels), "renew": 1})
-        m.submodules.buffer = buffer = StreamBuffer(word, depth=self.DEPTH)
-        # The weights change with the first window of a block, which is of zeros.
-        origin = Signal()
-        m.d.comb += kernel.take.eq(lines.cleared)
-        m.d.sync += origin.eq(lines.cleared)
-        for channel in range(self.channels):
-            m.submodules[f"sum{channel}"] = channel_sum = WindowSum()
-            m.d.comb += [
-                channel_sum.codes.eq(lines.windows[channel]),
-                channel_sum.weights.eq(kernel.weights[channel]),
-                channel_sum.origin.eq(origin),
-                buffer.i.p.sums[channel].eq(channel_sum.o),
-            ]
-        gives = Signal(WindowLines.LATENCY + WindowSum.LATENCY)
+        gives = Signal(WindowSlice.LATENCY)
         renew = Signal.like(gives)
         given = walker.passed & walker.gives
-        m.d.sync += [gives.eq(Cat(given, gives[:-1])), renew.eq(Cat(walker.renew, renew[:-1]))]
-        m.d.comb += [buffer.i.valid.eq(gives[-1]), buffer.i.p.renew.eq(renew[-1])]
+        place = Signal(range(self.DEPTH))
+        m.d.sync += [gives.eq(Cat(given, gives[:-1])), renew.eq(Cat(walker.renew, renew[:-1])),
+                     place.eq(place + gives[-1])]
+        m.submodules.pixels = pixels = ReservedBuffer(1, depth=self.DEPTH)
+        m.d.comb += [step.keep.eq(gives[-1]), step.place.eq(place),
+                     pixels.i.valid.eq(gives[-1]), pixels.i.p.eq(renew[-1])]
 
         # One pixel after the other, in groups.
-        slot = Signal(range(max(2, self.groups)))
-        last = slot == self.groups - 1
-        groups = Value.cast(buffer.o.p.sums)
-        group = data.View(data.ArrayLayout(signed(SUM_WIDTH), self.lanes),
-                          groups.word_select(slot, self.lanes * SUM_WIDTH))
-        tag = self.sums.tag
+        read = Signal(data.StructLayout({"place": range(self.DEPTH),
+                                         "slot": range(max(2, self.groups))}))
+        last = read.slot == self.groups - 1
+        taken, tag = Signal(), self.sums.tag
         m.d.comb += [
-            tag.valid.eq(buffer.o.valid),
-            tag.p.slot.eq(slot),
-            tag.p.renew.eq(buffer.o.p.renew & (slot == 0)),
-            buffer.o.ready.eq(tag.ready & last),
+            tag.valid.eq(pixels.o.valid),
+            tag.p.slot.eq(read.slot),
+            tag.p.renew.eq(pixels.o.p & (read.slot == 0)),
+            pixels.o.ready.eq(tag.ready & last),
+            taken.eq(pixels.o.valid & pixels.o.ready),
         ]
-        for lane in range(self.lanes):
-            value = group[lane]
-            for stage in range(lane):
-                late = Signal(signed(SUM_WIDTH), name=f"value{lane}_{stage}", reset_less=True)
-                m.d.sync += late.eq(value)
-                value = late
-            m.d.comb += self.sums.values[lane].eq(value)
+        m.d.sync += read.place.eq(read.place + taken)
         if self.groups > 1:
             with m.If(tag.valid & tag.ready):
-                m.d.sync += slot.eq(Mux(last, 0, slot + 1))
+                m.d.sync += read.slot.eq(Mux(last, 0, read.slot + 1))
+        self._slices(m, step, read)
+
         # A pixel is counted two cycles late, and the count is looked at one cycle late.
         left = Signal(range(self.DEPTH + 1), init=self.DEPTH)
-        m.d.sync += left.eq(counted(left, buffer.o.valid & buffer.o.ready, gives[0]))
+        m.d.sync += left.eq(counted(left, taken, gives[0]))
         return left > 3, (left == self.DEPTH) & ~gives[0] & ~walker.passed
+
+    def _slices(self, m, step, read):
+        """Give the values of ``read`` lane by lane; no later slice is given bits in vain, since
+        synthesis removes what nothing takes."""
+        def later(value, name):
+            register = Signal(value.shape(), name=name, reset_less=True)
+            m.d.sync += register.eq(value)
+            return register
+
+        for start in range(0, self.lanes, 2):
+            lanes = range(start, min(start + 2, self.lanes))
+            if start:
+                step = later(later(step, f"step{start - 1}"), f"step{start}")
+            m.submodules[f"slice{start}"] = part = WindowSlice(
+                channels=self.channels, columns=self.columns, width=self.width,
+                own=tuple(tuple(range(lane, self.channels, self.lanes)) for lane in lanes),
+                places=self.DEPTH, family=self.family)
+            m.d.comb += part.i.eq(step)
+            for lane, place, sums in zip(lanes, part.read, part.sums, strict=True):
+                if lane:
+                    read = later(read, f"read{lane}")
+                m.d.comb += [place.eq(read.place), self.sums.values[lane].eq(sums[read.slot])]

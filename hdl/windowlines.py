@@ -1,15 +1,15 @@
-"""What the window unit keeps: the lines above, the window itself, and its weights."""
+"""What the window unit keeps of its words: the lines above, and the window itself."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .blockmemory import BlockMemory
 from .checks import check_range
 from .layouts import OPERAND_WIDTH
-from .operands import WINDOW_TAPS, window_steps
+from .operands import WINDOW_TAPS
 
-__all__ = ["ZERO_CODE", "WindowLines", "WindowWeights"]
+__all__ = ["ZERO_CODE", "WindowLines"]
 
 
 #: What stands for zero in the window: its codes are 128 more than int8 ones.
@@ -83,13 +83,13 @@ class WindowLines(wiring.Component):
         m.d.comb += [storage.read_en.eq(1), storage.read_address.eq(self.column)]
 
         # Stages 1 and 2: the memory gives the words above, which make a column of the window.
-        valid1, clear1 = Signal(), Signal()
+        valid1, clear1 = Signal(reset_less=True), Signal(reset_less=True)
         column1 = Signal.like(self.column, reset_less=True)
         codes1 = Signal(word, reset_less=True)
         m.d.sync += [valid1.eq(self.valid), clear1.eq(self.valid & self.clear),
                      column1.eq(self.column), codes1.eq(self.codes)]
 
-        valid2 = Signal()
+        valid2 = Signal(reset_less=True)
         column2 = Signal.like(self.column, reset_less=True)
         codes2 = Signal(word, reset_less=True)
         words2 = [*(storage.read_data.word_select(row, word.width) for row in range(2)), codes2]
@@ -101,7 +101,7 @@ class WindowLines(wiring.Component):
         ]
 
         # Stage 3: the window, whose right column is a word's only in the cycle after that came.
-        valid3 = Signal()
+        valid3 = Signal(reset_less=True)
         m.d.sync += valid3.eq(valid2)
         zeros = Const(ZERO_CODE, OPERAND_WIDTH).replicate(self.channels)
         for row, new in enumerate(words2):
@@ -115,80 +115,4 @@ class WindowLines(wiring.Component):
             for channel, window in enumerate(self.windows):
                 m.d.comb += [window[3 * row + column].eq(each.word_select(channel, OPERAND_WIDTH))
                              for column, each in enumerate((left, middle, right))]
-        return m
-
-
-class WindowWeights(wiring.Component):
-    """Holds the weights of a block of channels, and takes those of the next one ahead.
-
-    A block's weights are ``ceil(9 / columns) * channels`` words of ``columns`` bytes, of which the
-    first ``9 * channels`` count: tap by tap, and channel by channel in a tap.
-
-    Parameters
-    ----------
-    channels, columns : :class:`int`, 1 to 64
-
-    Members
-    -------
-    words : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
-    drop : ``In(1)``
-        Take all words, for nothing.
-    loaded, loaded_next : ``Out(1)``
-        The next block's weights have all been taken; and whether that will be so in the next cycle.
-    take : ``In(1)``
-        They come into use in the next cycle; only from the second cycle of ``loaded`` on.
-    weights : ``Out(ArrayLayout(ArrayLayout(signed(8), 9), channels))``
-        For each channel those in use, tap by tap.
-    """
-
-    def __init__(self, *, channels, columns):
-        check_range("Channels", channels, 1, 64)
-        check_range("Columns", columns, 1, 64)
-        self.channels = channels
-        self.columns = columns
-        super().__init__({
-            "words": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, columns))),
-            "drop": In(1),
-            "loaded": Out(1),
-            "loaded_next": Out(1),
-            "take": In(1),
-            "weights": Out(data.ArrayLayout(
-                data.ArrayLayout(signed(OPERAND_WIDTH), WINDOW_TAPS), channels)),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        # Which word comes next, one bit for each.
-        number = window_steps(self.columns) * self.channels
-        expected = Signal(number, init=1)
-        transfer = Signal()
-        m.d.comb += [
-            self.words.ready.eq(~self.loaded | self.drop),
-            transfer.eq(self.words.valid & ~self.loaded),
-            self.loaded_next.eq(Mux(transfer, expected[-1], self.loaded) & ~self.take),
-        ]
-        with m.If(transfer):
-            m.d.sync += expected.eq(expected.rotate_left(1))
-        m.d.sync += self.loaded.eq(self.loaded_next)
-
-        # A word is written from a register. The last one is there before it can come into use,
-        # which is two cycles or more after it was taken.
-        size = WINDOW_TAPS * self.channels
-        count = -(-size // self.columns)
-        ahead = Signal(data.ArrayLayout(OPERAND_WIDTH, size), reset_less=True)
-        new = Signal(self.words.payload.shape(), reset_less=True)
-        writes = Signal(count)
-        m.d.sync += [new.eq(self.words.payload),
-                     writes.eq(expected[:count] & transfer.replicate(count))]
-        for word in range(count):
-            start = word * self.columns
-            stop = min(start + self.columns, size)
-            with m.If(writes[word]):
-                m.d.sync += [ahead[byte].eq(new[byte - start]) for byte in range(start, stop)]
-        for channel, weights in enumerate(self.weights):
-            for tap in range(WINDOW_TAPS):
-                weight = Signal(OPERAND_WIDTH, name=f"weight{channel}_{tap}", reset_less=True)
-                with m.If(self.take):
-                    m.d.sync += weight.eq(ahead[tap * self.channels + channel])
-                m.d.comb += weights[tap].eq(weight)
         return m

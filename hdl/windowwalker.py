@@ -118,8 +118,8 @@ class WindowWalker(wiring.Component):
 
     def _countdown(self, m, name, start, reload, step):
         """Count down from ``start``; return the count, and whether it is zero."""
-        left = Signal.like(start, name=name + "_left")
-        last = Signal(name=name + "_last")
+        left = Signal.like(start, name=name + "_left", reset_less=True)
+        last = Signal(name=name + "_last", reset_less=True)
         with m.If(reload):
             m.d.sync += [left.eq(start), last.eq(start == 0)]
         with m.Elif(step):
@@ -128,8 +128,8 @@ class WindowWalker(wiring.Component):
 
     def _due(self, m, name, stride, reload, step):
         """Return whether the third row or column has come, and every ``stride``-th from there."""
-        wait = Signal.like(stride, name=name + "_wait")
-        due = Signal(name=name + "_due")
+        wait = Signal.like(stride, name=name + "_wait", reset_less=True)
+        due = Signal(name=name + "_due", reset_less=True)
         with m.If(reload):
             m.d.sync += [wait.eq(2), due.eq(0)]
         with m.Elif(step):

@@ -28,6 +28,8 @@ _ECP5_WIDTH = 18        # Bits of a factor of its DSP block.
 _ECP5_RAM = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}
 #: Block RAMs of ECP5 that take their addresses from the same registers.
 _ECP5_SHARING = 24
+#: Bits of a word that are chosen from the banks by one register.
+_ECP5_CHOSEN = 32
 #: Words of an SPRAM of iCE40, and bits that it can write alone.
 _ICE40_RAM, _ICE40_NIBBLE = 16384, 4
 
@@ -178,15 +180,23 @@ def block_memory(m, platform, family, ports):
         return
 
     banks = ecp5_banks(ports.depth)
-    words = Array(_ecp5_bank(m, platform, ports, index, *bank) for index, bank in enumerate(banks))
+    words = [_ecp5_bank(m, platform, ports, index, *bank) for index, bank in enumerate(banks)]
+    if len(banks) == 1:
+        m.d.comb += ports.read_data.eq(words[0])
+        return
     chosen = _bank_of(ports.read_address, banks)
-    if len(banks) > 1:
-        for stage in range(ports.latency):
-            following = Signal(range(len(banks)), name=f"bank{stage}", reset_less=True)
-            with m.If(ports.read_en):
-                m.d.sync += following.eq(chosen)
-            chosen = following
-    m.d.comb += ports.read_data.eq(words[chosen])
+    for stage in range(ports.latency):
+        before = chosen
+        chosen = Signal(range(len(banks)), name=f"bank{stage}", reset_less=True)
+        with m.If(ports.read_en):
+            m.d.sync += chosen.eq(before)
+    # The bits of a word lie apart, so the last of these registers is there for a few bits each.
+    starts = range(0, ports.width, _ECP5_CHOSEN)
+    copies = registered_copies(m, platform, family, Mux(ports.read_en, before, chosen),
+                               len(starts), name="bank")
+    m.d.comb += ports.read_data.eq(Cat(
+        Array(word[start:start + _ECP5_CHOSEN] for word in words)[copy]
+        for start, copy in zip(starts, copies, strict=True)))
 
 
 def single_port_memory(m, platform, family, ports):

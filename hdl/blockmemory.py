@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
-from .fifo import ReservedBuffer
+from .fifo import ReservedBuffer, StreamRegister
 from .vendor import block_memory
 
 __all__ = ["BlockMemory", "Places", "SteadyMemory", "StoredWord", "StreamedMemory", "WordRequest"]
@@ -232,7 +232,7 @@ class StreamedMemory(wiring.Component):
         What ``i.ready`` will be in the next cycle.
     """
 
-    LATENCY = SteadyMemory.LATENCY + ReservedBuffer.latency("portable")
+    LATENCY = SteadyMemory.LATENCY + ReservedBuffer.latency("portable") + 1
     WRITING = SteadyMemory.WRITING
     #: Words that the buffer holds: what a LUT RAM of 16 words can; more than come and go meanwhile.
     ROOM = 16
@@ -258,17 +258,24 @@ class StreamedMemory(wiring.Component):
         m.submodules.storage = storage = SteadyMemory(
             width=self.width, depth=self.depth, side=self.side, parts=self.parts,
             family=self.family)
-        m.submodules.buffer = buffer = ReservedBuffer(
-            self.o.payload.shape(), depth=self.ROOM)
+        # What comes beside a word decides what becomes of it, so that is taken into a register.
+        # Both are counted as one: a word stays in its buffer until it is taken from there.
+        m.submodules.buffer = buffer = ReservedBuffer(self.width, depth=self.ROOM)
+        m.submodules.beside = beside = ReservedBuffer(self.side, depth=self.ROOM)
+        m.submodules.first = first = StreamRegister(self.side)
         m.submodules.places = places = Places(self.ROOM)
-        wiring.connect(m, buffer.o, wiring.flipped(self.o))
+        wiring.connect(m, beside.o, first.i)
         m.d.comb += [
             storage.write_en.eq(self.write_en), storage.write_address.eq(self.write_address),
             storage.write_data.eq(self.write_data),
             self.i_ready_next.eq(places.free_next), self.i.ready.eq(places.free),
             places.claim.eq(self.i.valid & places.free),
             storage.request_en.eq(places.claim), storage.request.eq(self.i.payload),
-            buffer.i.valid.eq(storage.word_en), buffer.i.payload.eq(storage.word),
-            places.left.eq(self.o.valid & self.o.ready),
+            buffer.i.valid.eq(storage.word_en), buffer.i.payload.eq(storage.word.word),
+            beside.i.valid.eq(storage.word_en), beside.i.payload.eq(storage.word.side),
+            self.o.valid.eq(first.o.valid), first.o.ready.eq(self.o.ready),
+            self.o.p.word.eq(buffer.o.payload), self.o.p.side.eq(first.o.payload),
+            buffer.o.ready.eq(first.o.valid & first.o.ready),
+            places.left.eq(buffer.o.ready),
         ]
         return m

@@ -139,6 +139,9 @@ class ReservedBuffer(wiring.Component):
             "level": Out(range(depth + 1)),
             "level_next": Out(range(depth + 1)),
         })
+        # Places of the next payload to come and the next to go. Here, since proofs refer to them.
+        self.written = Signal(range(depth))
+        self.read = Signal(range(depth))
 
     @staticmethod
     def latency(family):
@@ -163,12 +166,13 @@ class ReservedBuffer(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(1), write.en.eq(self.i.valid), write.data.eq(self.i.payload),
             Value.cast(self.o.payload).eq(read.data),
+            write.addr.eq(self.written), read.addr.eq(self.read),
         ]
         m.d.sync += self.o.valid.eq(
             self.i.valid | (self.o.valid & ~(taken & (self.level == 1))))
-        for port, step in ((write, self.i.valid), (read, taken)):
+        for place, step in ((self.written, self.i.valid), (self.read, taken)):
             with m.If(step):
-                m.d.sync += port.addr.eq(Mux(port.addr == self.depth - 1, 0, port.addr + 1))
+                m.d.sync += place.eq(Mux(place == self.depth - 1, 0, place + 1))
         return m
 
 

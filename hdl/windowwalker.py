@@ -87,7 +87,9 @@ class WindowWalker(wiring.Component):
             last &= self._countdown(m, name, start, reload, step)[1]
             with m.If(self.advance):
                 m.d.sync += end.eq(last)
-        m.d.sync += self.column.eq(Mux(new_line, 0, self.column + passed))
+        column = Signal.like(self.column, reset_less=True)
+        m.d.comb += self.column.eq(column)
+        m.d.sync += column.eq(Mux(new_line, 0, column + passed))
         self._pixels(m, restart, new_line, new_frame, new_block, line, block)
         return m
 

@@ -27,9 +27,10 @@ _SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py")
 CONSTRAINTS = {"ecp5": "--lpf", "ice40": "--pcf"}
 BITS = {"ecp5": "--textcfg", "ice40": "--asc"}
 
-#: Elements of an array from which on nextpnr-ecp5 routes with its router2. Its usual router, which
-#: makes smaller designs faster, stood still on 8x16, and was not done with 16x16 in an hour.
-_ROUTER2_FROM = 128
+#: How nextpnr is to place a design, by family. On ECP5 its placer by electrostatics keeps together
+#: what belongs together better than its usual one, after which routing of the larger arrays did not
+#: come to an end.
+_PLACER = {"ecp5": ("--placer", "static")}
 
 
 def synthesise(component, config, directory, *, toolchain, seeds=1, target=None, jobs=None,
@@ -170,9 +171,7 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
     if board:
         (directory / "pins").write_text(pins, encoding="utf-8")
         context = [CONSTRAINTS[device.family], "pins"]
-    common = [*device.place, *context, "--json", "netlist.json"]
-    if device.family == "ecp5" and config.rows * config.columns >= _ROUTER2_FROM:
-        common += ["--router", "router2"]
+    common = [*device.place, *_PLACER.get(device.family, ()), *context, "--json", "netlist.json"]
 
     def explain(log):
         lacking = shortage(log)

@@ -1,10 +1,10 @@
-"""Properties of :class:`hdl.fifo.StreamBuffer`: nothing is lost, doubled or reordered."""
+"""Properties of the buffers of :mod:`hdl.fifo`: nothing is lost, doubled or reordered."""
 
 from amaranth.hdl import Assert, Assume, Signal
 
-from tests.formal.handshake import Properties
+from tests.formal.handshake import Handshakes, Properties
 
-__all__ = ["BufferCounts", "BufferOrder"]
+__all__ = ["BufferCounts", "BufferOrder", "ReservedPlaces"]
 
 
 class BufferCounts(Properties):
@@ -52,3 +52,20 @@ class BufferOrder(Properties):
             m.d.comb += Assert(dut.o.payload == one)
         with m.If(over & dut.o.valid):
             m.d.comb += Assert(~dut.o.payload)
+
+
+class ReservedPlaces(Handshakes):
+    """Whoever never offers more than there is room for finds what it offered, until it is taken.
+
+    Of a buffer whose depth is a power of two.
+    """
+
+    def state(self, m, dut):
+        super().state(m, dut)
+        m.d.comb += [
+            Assume(~dut.i.valid | (dut.level != dut.depth)),
+            Assert(dut.level <= dut.depth),
+            Assert(dut.o.valid == (dut.level != 0)),
+            # What the proof by induction needs to know of the registers inside.
+            Assert(dut.written == (dut.read + dut.level)[:len(dut.read)]),
+        ]

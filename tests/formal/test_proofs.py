@@ -2,13 +2,13 @@ import pytest
 
 from hdl.axi import AxiLitePort
 from hdl.blockmemory import StreamedMemory
-from hdl.fifo import StreamBuffer, StreamRegister
+from hdl.fifo import ReservedBuffer, StreamBuffer, StreamRegister
 from hdl.guards import InputGuard, OutputGuard
 from hdl.operands import CoefficientReader, TileWriter, WeightReader
 from hdl.reader import ActivationReader
 from hdl.sender import WordSender
 from tests.formal.axilite import AxiLiteEffects, AxiLiteRules
-from tests.formal.buffer import BufferCounts, BufferOrder
+from tests.formal.buffer import BufferCounts, BufferOrder, ReservedPlaces
 from tests.formal.guards import InputPackets, OutputPackets
 from tests.formal.handshake import Handshakes
 from tests.formal.mutants import mutant
@@ -17,6 +17,7 @@ from tests.formal.prover import prove
 #: Components, of small sizes where the size does not matter to the rule.
 PARAMETERS = {
     StreamBuffer: {"shape": 1, "depth": 3},
+    ReservedBuffer: {"shape": 1, "depth": 4},
     StreamRegister: {"shape": 2},
     StreamedMemory: {"width": 2, "depth": 2, "side": 1},
     ActivationReader: {"rows": 2},
@@ -33,16 +34,14 @@ PARAMETERS = {
 PROOFS = (
     (Handshakes, StreamBuffer, "pop.eq(some & (~self.o.valid | self.o.ready))", "pop.eq(some)"),
     (Handshakes, ActivationReader, "advance = ~self.requests.valid |", "advance = 1 |"),
-    (Handshakes, StreamedMemory, "wiring.connect(m, buffer.o, wiring.flipped(self.o))",
-     "m.d.comb += [self.o.valid.eq(buffer.o.valid), buffer.o.ready.eq(1)]"),
-    (Handshakes, WeightReader, "out.o.ready.eq(self.o.ready)", "out.o.ready.eq(1)"),
-    (Handshakes, CoefficientReader, "out.o.ready.eq(self.o.ready)", "out.o.ready.eq(1)"),
     (Handshakes, TileWriter, "taken.eq(self.o.valid & self.o.ready)", "taken.eq(self.o.valid)"),
     (Handshakes, WordSender, "wiring.connect(m, out.o, wiring.flipped(self.o))",
      "m.d.comb += [self.o.valid.eq(out.o.valid), self.o.payload.eq(out.o.payload),"
      " out.o.ready.eq(1)]"),
     (Handshakes, StreamRegister, "moves.eq(~self.o.valid | self.o.ready)",
      "moves.eq(1)"),
+    (ReservedPlaces, ReservedBuffer, "place.eq(Mux(place == self.depth - 1, 0, place + 1))",
+     "place.eq(Mux(place == self.depth - 2, 0, place + 1))"),
     (BufferCounts, StreamBuffer, "free & ~(push & (count == inner - 1))", "free"),
     (AxiLiteRules, AxiLitePort, "~axi.wready & ~axi.bvalid", "~axi.wready"),
     (AxiLiteRules, AxiLitePort, "~axi.arready & ~axi.rvalid", "~axi.arready"),
@@ -69,8 +68,12 @@ def test_proved_and_can_fail(request, properties, cls, old, new):
 
 #: Properties that induction does not reach: no run of so many cycles breaks them.
 BOUNDED = (
-    (BufferOrder, StreamBuffer, 12, "write.data.eq(self.i.payload)",
-     "write.data.eq(self.i.payload & (count != 1))"),
+    (BufferOrder, StreamBuffer, 12, "write.data.eq(self.i.payload), write.en.eq(push)",
+     "write.data.eq(self.i.payload & (count != 1)), write.en.eq(push)"),
+    (Handshakes, StreamedMemory, 14, "first.o.ready.eq(self.o.ready)",
+     "first.o.ready.eq(1)"),
+    (Handshakes, WeightReader, 14, "out.o.ready.eq(self.o.ready)", "out.o.ready.eq(1)"),
+    (Handshakes, CoefficientReader, 14, "out.o.ready.eq(self.o.ready)", "out.o.ready.eq(1)"),
     (AxiLiteEffects, AxiLitePort, 12, "Mux(complete, write_address",
      "Mux(axi.awready, write_address"),
     (AxiLiteEffects, AxiLitePort, 12, "with m.If(axi.wvalid & axi.wready)",
@@ -80,7 +83,10 @@ BOUNDED = (
 
 @pytest.mark.parametrize(("properties", "cls", "depth", "old", "new"), [
     pytest.param(*case, id=f"{case[0].__name__}-{number}") for number, case in enumerate(BOUNDED)])
-def test_holds_for_so_many_cycles_and_can_fail(request, properties, cls, depth, old, new):
+def test_holds_for_so_many_cycles_and_can_fail(request, monkeypatch, properties, cls, depth, old,
+                                               new):
+    # So that what is behind a memory is full long before.
+    monkeypatch.setattr(StreamedMemory, "ROOM", 2)
     name = request.node.callspec.id
     parameters = PARAMETERS[cls]
     assert prove(properties(cls(**parameters)), name, depth=depth, bounded=True) == "proved"

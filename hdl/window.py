@@ -161,8 +161,8 @@ class WindowUnit(wiring.Component):
             word.o.ready.eq(able | ~word.o.p.live | self.wrong),
             walker.advance.eq(word.o.valid & word.o.p.live & able),
         ]
-        # It does so from another register, as what the walker says of it. The loader is told when
-        # the slices' weights change, for the first of which that is two cycles later.
+        # It does so from another register, as what the walker says of it. The loader is told
+        # two cycles later; a word that it takes then finds the slices' weights changed.
         passed = Signal(codes.shape(), reset_less=True)
         first = Signal(2)
         sign = Mux(layer.unsigned, 0, ZERO_CODE)

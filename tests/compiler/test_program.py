@@ -106,7 +106,8 @@ def test_sums_that_leave_narrow_accumulators():
     chained([conv("a", (2, 8, 1, 1), weight=weight)], (8, 1, 1), narrow)
     weight[0, 0] = 128 - 256
     weight = np.concatenate([weight, weight[:, :1]], axis=1)
-    refuses("Layer a: sums of up to 146560 do not fit the 18 bit accumulators of tiny",
+    refuses("Layer a: sums of up to 146560 do not fit the 18 bit accumulators of tiny; "
+            "one with accumulator_width 19 would do",
             [conv("a", (2, 9, 1, 1), weight=weight)], (9, 1, 1), narrow)
 
 

@@ -184,15 +184,14 @@ def block_memory(m, platform, family, ports):
     if len(banks) == 1:
         m.d.comb += ports.read_data.eq(words[0])
         return
-    chosen = _bank_of(ports.read_address, banks)
+    chosen = [_bank_of(ports.read_address, banks)]
     for stage in range(ports.latency):
-        before = chosen
-        chosen = Signal(range(len(banks)), name=f"bank{stage}", reset_less=True)
+        chosen.append(Signal(range(len(banks)), name=f"bank{stage}", reset_less=True))
         with m.If(ports.read_en):
-            m.d.sync += chosen.eq(before)
+            m.d.sync += chosen[-1].eq(chosen[-2])
     # The bits of a word lie apart, so the last of these registers is there for a few bits each.
     starts = range(0, ports.width, _ECP5_CHOSEN)
-    copies = registered_copies(m, platform, family, Mux(ports.read_en, before, chosen),
+    copies = registered_copies(m, platform, family, Mux(ports.read_en, chosen[-2], chosen[-1]),
                                len(starts), name="bank")
     m.d.comb += ports.read_data.eq(Cat(
         Array(word[start:start + _ECP5_CHOSEN] for word in words)[copy]

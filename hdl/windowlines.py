@@ -100,8 +100,8 @@ class WindowLines(wiring.Component):
             storage.write_data.eq(Cat(words2[1], words2[2])),
         ]
 
-        # Stage 3 is for the way from there. Stage 4: the window, whose right column is a word's only
-        # in the cycle after that came.
+        # Stage 3 is for the way from there. Stage 4: the window, whose right column is a word's
+        # only in the cycle after that came.
         valid3, valid4, cleared = (Signal(name=name, reset_less=True)
                                    for name in ("valid3", "valid4", "clear3"))
         m.d.sync += [valid3.eq(valid2), valid4.eq(valid3), cleared.eq(clear2)]

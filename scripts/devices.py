@@ -1,6 +1,7 @@
 """Devices that a configuration can name, and how to place a design on each."""
 
 from dataclasses import dataclass
+from math import inf
 from types import MappingProxyType
 
 __all__ = ["DEVICES", "Device", "device_of"]
@@ -15,7 +16,7 @@ class Device:
     name : str
         What a configuration calls it.
     family : str
-        ``ecp5`` or ``ice40``: which nextpnr, and which cells.
+        ``ecp5``, ``ice40``, ``nexus`` or ``gowin``: which nextpnr, and which cells.
     synthesis : str
         Yosys command that maps to the family, without ``-top``.
     flip_flops : str
@@ -26,16 +27,18 @@ class Device:
         Speed grade, as reported.
     lut, ff, dsp, bram : int
         Look-up tables of four inputs, flip-flops, multiplier blocks (18×18 on ECP5, 16×16 on
-        iCE40) and block RAMs (18 kbit on ECP5, 4 kbit on iCE40) of the device.
+        iCE40, 9×9 elsewhere) and block RAMs (18 kbit, 4 kbit on iCE40) of the device.
     dsp_ceiling, bram_ceiling : float
         MHz above which the data sheet no longer vouches for a multiplier or a block RAM, although
-        nextpnr, which has no minimum clock periods, reports them.
+        nextpnr, which has no minimum clock periods, reports them; infinite if not known here.
     ask : float
         MHz to ask nextpnr for unless told otherwise: a little above what can be reached, since
         asking for far more makes results worse and takes longer.
     out_of_context : bool
         Whether nextpnr can place a block without pins. Where it cannot, the block goes into a
         :class:`hdl.scan.ScanWrapper`.
+    pins : str
+        Where nextpnr demands places for the wrapper's four ports: its file of them, with any.
     """
 
     name: str
@@ -52,11 +55,12 @@ class Device:
     ask: float
     out_of_context: bool
     flip_flops: str = ""
+    pins: str = ""
 
     @property
     def router(self):
         """Name of the tool that places and routes."""
-        return f"nextpnr-{self.family}"
+        return "nextpnr-" + {"gowin": "himbaechel-gowin"}.get(self.family, self.family)
 
 
 def _ecp5(name, size, **resources):
@@ -66,6 +70,11 @@ def _ecp5(name, size, **resources):
                   # multiplier with all registers, true dual-port RAM with output registers.
                   dsp_ceiling=225.0, bram_ceiling=272.0, ask=150.0, out_of_context=True,
                   **resources)
+
+
+def _ports(*sites):
+    """Pair the wrapper's ports with sites of a package, which nothing is connected to."""
+    return zip(("clk", "rst", "i", "o"), sites, strict=True)
 
 
 #: The eight flip-flops of a tile of iCE40 share enable and reset. What fewer than nine would use
@@ -87,6 +96,19 @@ DEVICES = MappingProxyType({device.name: device for device in (
            dsp_ceiling=50.0, bram_ceiling=150.0, ask=30.0, out_of_context=False),
     _ecp5("lfe5u-25f", "25k", lut=24288, ff=24288, dsp=28, bram=56),
     _ecp5("lfe5u-85f", "85k", lut=83640, ff=83640, dsp=156, bram=208),
+    Device(name="lifcl-40", family="nexus", synthesis="synth_lattice -family lifcl",
+           # Its usual router finds no way from a pin to the clock network.
+           place=("--device", "LIFCL-40-9BG400C", "--router", "router1"), speed="9",
+           lut=32256, ff=32256, dsp=112, bram=84,
+           dsp_ceiling=inf, bram_ceiling=inf, ask=80.0, out_of_context=False,
+           pins="".join(f"ldc_set_location -site {{{site}}} [get_ports {port}]\n"
+                        for port, site in _ports("L13", "L16", "M14", "N14"))),
+    Device(name="gw2a-18", family="gowin", synthesis="synth_gowin -family gw2a",
+           place=("--device", "GW2A-LV18PG256C8/I7", "--vopt", "family=GW2A-18"), speed="C8/I7",
+           lut=20736, ff=15552, dsp=96, bram=46,
+           dsp_ceiling=inf, bram_ceiling=inf, ask=60.0, out_of_context=False,
+           pins="".join(f'IO_LOC "{port}" {site};\n'
+                        for port, site in _ports("H11", "T10", "R12", "N14"))),
 )})
 
 
@@ -96,9 +118,13 @@ def device_of(config):
     Raises
     ------
     ValueError
-        If there is no such device.
+        If there is no such device, or it lacks the cells of the configuration's multiplier.
     """
     if config.device not in DEVICES:
         raise ValueError(f"Configuration device must be one of {', '.join(DEVICES)}, "
                          f"not {config.device!r}")
-    return DEVICES[config.device]
+    device = DEVICES[config.device]
+    if config.family not in ("portable", device.family):
+        raise ValueError("Configuration multiplier must be portable or lut on "
+                         f"{device.name}, not {config.multiplier!r}")
+    return device

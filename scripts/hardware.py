@@ -85,8 +85,8 @@ def synth(config, directory, name, clock, part, units, seeds, jobs, resume, repo
     """Synthesise, place and route the engine, or its pipeline; report area and speed.
 
     DIR receives the netlist, and the log and report of every tool and seed. Cells are counted
-    after packing. ECP5 places the block out of context; iCE40 places it in a wrapper of a shift
-    register and exclusive ors, whose own cells are shown beside.
+    after packing. ECP5 places the block out of context; other families place it in a wrapper of a
+    shift register and exclusive ors, whose own cells are shown beside.
 
     With --board the engine is placed and routed behind the board's own pins, with its serial line
     and clock, and DIR receives the bitstream too, made of the fastest seed; exit status 1 if that

@@ -1,6 +1,6 @@
-"""What is done to a netlist of Yosys before nextpnr-ecp5 takes it."""
+"""What is done to a netlist of Yosys before nextpnr takes it."""
 
-__all__ = ["cells_of", "pin", "trim"]
+__all__ = ["cells_of", "open_carries", "pin", "trim"]
 
 
 def cells_of(netlist, kind):
@@ -29,7 +29,7 @@ def pin(netlist, places):
 
 
 def trim(netlist):
-    """Cut carry outputs that nobody reads off their cells; return how many.
+    """Cut carry outputs of ECP5 that nobody reads off their cells; return how many.
 
     For each of them nextpnr would add two cells that bring it into the fabric.
 
@@ -49,6 +49,26 @@ def trim(netlist):
             cell["connections"]["COUT"] = ["x"]
             trimmed += 1
     return trimmed
+
+
+def open_carries(netlist):
+    """Cut the constant off the carry inputs of Nexus that nothing else drives; return how many.
+
+    Yosys leaves them open where a chain begins, and in the end ties whatever is open to a constant,
+    which nextpnr-nexus takes for the carry out of another cell.
+
+    Parameters
+    ----------
+    netlist : dict
+        As read from JSON; it is changed.
+    """
+    constant = {bit for _, cell in _cells(netlist) if cell["type"] in ("VLO", "VHI")
+                for bit in cell["connections"]["Z"]}
+    begins = [cell["connections"] for _, cell in _cells(netlist) if cell["type"] == "CCU2"
+              and not constant.isdisjoint(cell["connections"].get("CIN", ()))]
+    for connections in begins:
+        del connections["CIN"]
+    return len(begins)
 
 
 def _cells(netlist):

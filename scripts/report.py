@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+from math import inf
 
 from scripts.console import CheckFailed, columns
 
@@ -18,8 +19,15 @@ _LOGIC_CELLS = re.compile(r"^Info:\s+(\d+) LCs used as (LUT4 only|LUT4 and DFF|D
 
 #: What the report's columns are called among nextpnr's cells.
 _CELLS = {
-    "ecp5": {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "bram": "DP16KD"},
-    "ice40": {"dsp": "ICESTORM_DSP", "bram": "ICESTORM_RAM"},
+    "ecp5": {"lut": ["TRELLIS_COMB"], "ff": ["TRELLIS_FF"], "dsp": ["MULT18X18D"],
+             "bram": ["DP16KD"]},
+    "ice40": {"dsp": ["ICESTORM_DSP"], "bram": ["ICESTORM_RAM"]},
+    # A larger multiplier has those of 9x9 in it, and they are counted as well.
+    "nexus": {"lut": ["OXIDE_COMB"], "ff": ["OXIDE_FF"], "dsp": ["MULT9_CORE"],
+              "bram": ["OXIDE_EBR"]},
+    # An adder's bit takes a table, a multiplier of 18x18 the place of two.
+    "gowin": {"lut": ["LUT4", "ALU"], "ff": ["DFF"], "dsp": ["MULT9X9", *2 * ["MULT18X18"]],
+              "bram": ["BSRAM"]},
 }
 
 
@@ -58,7 +66,8 @@ def totals(device, placed, log):
     log has how many are which.
     """
     used = {cell: count["used"] for cell, count in placed["utilization"].items()}
-    counts = {name: used[cell] for name, cell in _CELLS[device.family].items()}
+    counts = {name: sum(used[cell] for cell in cells)
+              for name, cells in _CELLS[device.family].items()}
     if device.family == "ice40":
         kinds = {kind: int(count) for count, kind in _LOGIC_CELLS.findall(log)}
         counts["lut"] = kinds["LUT4 only"] + kinds["LUT4 and DFF"]
@@ -97,8 +106,9 @@ def _pin(place):
 
 def ceiling(device, counts):
     """Return the MHz that the data sheet allows a design with the cells ``counts``, or None."""
-    return min([device.dsp_ceiling] * (counts["dsp"] > 0)
-               + [device.bram_ceiling] * (counts["bram"] > 0), default=None)
+    limit = min([device.dsp_ceiling] * (counts["dsp"] > 0)
+                + [device.bram_ceiling] * (counts["bram"] > 0), default=inf)
+    return None if limit == inf else limit
 
 
 def summary(config, device, runs, counts):

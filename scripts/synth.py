@@ -10,7 +10,7 @@ from scripts.console import CheckFailed, running
 from scripts.devices import device_of
 from scripts.floorplan import DSP, RAM, plan, plan_memories, sites
 from scripts.generate import TOP, verilog_of
-from scripts.netlist import cells_of, pin, trim
+from scripts.netlist import cells_of, open_carries, pin, trim
 from scripts.report import ceiling, cells, critical_path, fmax, shortage, summary, totals
 from scripts.resume import digest, is_current, keep_key
 
@@ -24,7 +24,8 @@ PARTS = {"engine": CONTROLS["axi"], "pipeline": ConvPipeline}
 _SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py")
 
 #: nextpnr's options for a file of pins, and for what a bitstream is packed from, by family.
-CONSTRAINTS = {"ecp5": "--lpf", "ice40": "--pcf"}
+CONSTRAINTS = {"ecp5": "--lpf {}", "ice40": "--pcf {}", "nexus": "--pdc {}",
+               "gowin": "--vopt cst={}"}
 BITS = {"ecp5": "--textcfg", "ice40": "--asc"}
 
 #: How nextpnr is to place a design, by family. On ECP5 its placer by electrostatics keeps together
@@ -148,12 +149,14 @@ def map_cells(device, config, directory, toolchain, *, flatten=True):
 
 
 def _prepare(device, config, directory, toolchain):
-    """Trim ``netlist.json`` and give its blocks places of the floorplan; return how many."""
-    if device.family != "ecp5":
+    """Make of ``netlist.json`` what nextpnr takes, and give its blocks places of the floorplan;
+    return how many."""
+    prepare = {"ecp5": trim, "nexus": open_carries}.get(device.family)
+    if not prepare:
         return 0
     path = directory / "netlist.json"
     netlist = json.loads(path.read_text(encoding="utf-8"))
-    trim(netlist)
+    prepare(netlist)
     pinned = 0
     if config.family == "ecp5":
         places = sites(device, directory, toolchain)
@@ -167,10 +170,10 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
            resume):
     """Place and route with every seed whose report may not be kept; return nextpnr's reports."""
     context = ["--out-of-context"] if device.out_of_context else ["--pcf-allow-unconstrained"]
-    pins = board.constraints() if board else ""
-    if board:
+    pins = board.constraints() if board else device.pins
+    if pins:
         (directory / "pins").write_text(pins, encoding="utf-8")
-        context = [CONSTRAINTS[device.family], "pins"]
+        context = CONSTRAINTS[device.family].format("pins").split()
     common = [*device.place, *_PLACER.get(device.family, ()), *context, "--json", "netlist.json"]
 
     def explain(log):

@@ -26,7 +26,7 @@ def last_words(log):
 
 
 class Toolchain:
-    """Runs ``yosys``, ``nextpnr-ecp5`` and ``nextpnr-ice40``.
+    """Runs ``yosys`` and the nextpnr of each family, as ``nextpnr-ecp5``.
 
     Parameters
     ----------

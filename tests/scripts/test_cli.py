@@ -93,7 +93,17 @@ def test_unknown_device(tmp_path):
     result = celosia("synth", "--config", path, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert result.stderr == ("celosia: Configuration device must be one of ice40up5k, lfe5u-25f, "
-                             "lfe5u-85f, not 'xc7a35t'\n")
+                             "lfe5u-85f, lifcl-40, gw2a-18, not 'xc7a35t'\n")
+
+
+def test_multiplier_of_another_family(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL.replace("ice40up5k", "lifcl-40") + 'multiplier = "ecp5"\n')
+    result = celosia("synth", "--config", path, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr == ("celosia: Configuration multiplier must be portable or lut on "
+                             "lifcl-40, not 'ecp5'\n")
+    assert not (tmp_path / "out").exists()
 
 
 def test_own_file_is_a_configuration(tmp_path):

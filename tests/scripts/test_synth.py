@@ -121,6 +121,24 @@ def test_ice40_report(tmp_path, multiplier, blocks):
     assert_totals(report, "ice40up5k", lut="ICESTORM_LC")
 
 
+@pytest.mark.parametrize(("device", "blocks", "absorbed", "cells"), [
+    # Yosys takes two of them for a product, as a multiplier of 18 bits with registers inside.
+    ("lifcl-40", 8, 4 * 16,
+     {"lut": "OXIDE_COMB", "ff": "OXIDE_FF", "dsp": "MULT9_CORE"}),
+    ("gw2a-18", 4, 0, {"lut": "LUT4", "ff": "DFF", "dsp": "MULT9X9"})])
+def test_nexus_and_gowin_report(tmp_path, device, blocks, absorbed, cells):
+    """In a wrapper as well, and with multipliers of nine bits."""
+    report = synthesise(Grid(), replace(ECP5, device=device), tmp_path, toolchain=Toolchain())
+    wrapper = ScanWrapper(block=Grid())
+    assert report["wrapper"] == {"lut": wrapper.gates, "ff": wrapper.registers}
+    assert (report["dsp"], report["bram"], report["ceiling_mhz"]) == (blocks, 0, None)
+    assert report["ff"] == Grid().flip_flops + wrapper.registers - absorbed
+    assert report["lut"] > 4 * 20
+    assert report["fmax_mhz"] == report["fmax_mhz_routed"][0] > 50
+    assert report["critical_path"]["logic_ns"] > 0
+    assert_totals(report, device, **cells)
+
+
 def assert_totals(report, device, **cells):
     """The device table's totals are those that nextpnr knows."""
     for name, cell in cells.items():

@@ -232,11 +232,13 @@ class Engine(wiring.Component):
         m.d.comb += [
             receiver.write_ready.eq(writer.write_free),
             memory.write.eq(writer.write),
-            memory.write_en.eq(writer.write_en | receiver.offers),
+            memory.write_en.eq(writer.write_en),
             sequencer.frame_ready.eq(frame_ready),
         ]
         with m.If(~writer.write_en):
             m.d.comb += [
+                memory.write_en.eq(receiver.write[Destination.ACTIVATIONS]
+                                   | receiver.write[Destination.FRAME]),
                 memory.write.address.eq(receiver.address),
                 memory.write.enable.eq(~0),
                 Value.cast(memory.write.codes).eq(receiver.word),

@@ -54,8 +54,6 @@ class PacketReceiver(wiring.Component):
         ``word`` hold.
     write : ``Out(5)``
         For each destination but START, whether the word is to be written there.
-    offers : ``Out(1)``
-        It is to be written to activation memory: the same, in a register.
     write_ready : ``In(1)``
         An activation word is accepted in this cycle; the others always are.
     start, frames : ``Out``
@@ -87,7 +85,6 @@ class PacketReceiver(wiring.Component):
             "part": Out(max(self.sizes)),
             "address": Out(ADDRESS_WIDTH + 1),
             "write": Out(len(self.widths)),
-            "offers": Out(1),
             "write_ready": In(1),
             "start": Out(1),
             "frames": Out(32),
@@ -267,8 +264,7 @@ class PacketReceiver(wiring.Component):
         whole = state.words & moves & last_beat
         m.d.sync += [direct.eq(state.words & moves & (last_beat | alone) & ~to_activations),
                      holding.eq(stalled | (whole & to_activations))]
-        m.d.comb += [self.word.eq(buffer), self.offers.eq(holding),
-                     self.write.eq(Mux(holding | direct, chosen, 0))]
+        m.d.comb += [self.word.eq(buffer), self.write.eq(Mux(holding | direct, chosen, 0))]
         if self.by_beats:
             m.d.sync += [self.part.eq(place), ends.eq(last_beat)]
         else:

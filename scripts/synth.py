@@ -181,7 +181,7 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
         return lacking and f"{config.name} does not fit {device.name}: {lacking}"
 
     def pack():
-        # This nextpnr looks for places for minutes even if there are not as many as cells.
+        # nextpnr looks for places for minutes, or for ever, even if there are not as many as cells.
         log, arguments = directory / "pack.log", [*common, "--pack-only"]
         own = digest(key, pins, *arguments)
         if resume and is_current(log, own):
@@ -205,8 +205,7 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
             keep_key(report, own)
         advance()
 
-    if device.family == "ice40":
-        pack()
+    pack()
     toolchain.run_all([lambda seed=seed: job(seed) for seed in range(1, seeds + 1)], jobs)
     return [json.loads((directory / f"nextpnr-{seed}.json").read_text(encoding="utf-8"))
             for seed in range(1, seeds + 1)]

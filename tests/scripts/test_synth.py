@@ -49,7 +49,7 @@ def test_ecp5_report(tmp_path):
     log = (tmp_path / "yosys.log").read_text()
     assert 0 < log.find("Executing SPLITNETS pass") < log.find("Executing ABC9_EXE pass")
     assert {path.name for path in tmp_path.iterdir()} == {
-        "design.v", "netlist.json", "netlist.json.key", "yosys.log",
+        "design.v", "netlist.json", "netlist.json.key", "yosys.log", "pack.log", "pack.log.key",
         *(f"nextpnr-{seed}.{kind}" for seed in (1, 2) for kind in ("log", "json", "json.key"))}
 
 
@@ -93,7 +93,7 @@ def test_what_was_made_from_the_same_is_kept(tmp_path):
         return report, {name for name in now if now[name] != before.get(name)}
 
     two, _ = made(seeds=2)
-    everything = {"netlist.json", "yosys.log", "nextpnr-1.log", "nextpnr-1.json"}
+    everything = {"netlist.json", "yosys.log", "pack.log", "nextpnr-1.log", "nextpnr-1.json"}
     three, added = made(seeds=3, resume=True, jobs=1)
     assert added == {"nextpnr-3.log", "nextpnr-3.json"}
     assert three["fmax_mhz_seeds"][:2] == two["fmax_mhz_seeds"]
@@ -147,7 +147,7 @@ def assert_totals(report, device, **cells):
 
 def test_what_does_not_fit(tmp_path):
     message = (r"^tiny does not fit lfe5u-25f: MULT18X18D: 30 needed, 28 available; "
-               rf"log: {tmp_path}/nextpnr-\d\.log$")
+               rf"log: {tmp_path}/pack\.log$")
     with pytest.raises(CheckFailed, match=message):
         synthesise(Grid(rows=5, columns=6), ECP5, tmp_path, toolchain=Toolchain(), seeds=2)
 

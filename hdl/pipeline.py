@@ -208,8 +208,7 @@ class ConvPipeline(wiring.Component):
 
     def _land(self, m, name, source, sink, room):
         """Connect a stream to a buffer that may be far away by registers that never wait, as words
-        are let go only while there is ``room``, which another three may already be on their way
-        to."""
+        are let go only while there is ``room`` for one more than those that may be on their way."""
         landed = Signal.like(sink.payload, name=name, reset_less=True)
         enough = Signal(name=f"room_for_{name}")
         m.d.sync += [

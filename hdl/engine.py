@@ -237,8 +237,7 @@ class Engine(wiring.Component):
         ]
         with m.If(~writer.write_en):
             m.d.comb += [
-                memory.write_en.eq(receiver.write[Destination.ACTIVATIONS]
-                                   | receiver.write[Destination.FRAME]),
+                memory.write_en.eq(receiver.offers),
                 memory.write.address.eq(receiver.address),
                 memory.write.enable.eq(~0),
                 Value.cast(memory.write.codes).eq(receiver.word),

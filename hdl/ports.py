@@ -54,6 +54,8 @@ class PacketReceiver(wiring.Component):
         ``word`` hold.
     write : ``Out(5)``
         For each destination but START, whether the word is to be written there.
+    offers : ``Out(1)``
+        Whether one of those is of activations: a register, since their memory hangs on it.
     write_ready : ``In(1)``
         An activation word is accepted in this cycle; the others always are.
     start, frames : ``Out``
@@ -85,6 +87,7 @@ class PacketReceiver(wiring.Component):
             "part": Out(max(self.sizes)),
             "address": Out(ADDRESS_WIDTH + 1),
             "write": Out(len(self.widths)),
+            "offers": Out(1),
             "write_ready": In(1),
             "start": Out(1),
             "frames": Out(32),
@@ -239,7 +242,7 @@ class PacketReceiver(wiring.Component):
         sizes = self.sizes
         buffer = Signal(32 * -(-len(self.word) // 32), reset_less=True)
         # The buffer holds a word to be written: an activation word, or another, or part of one.
-        holding, direct, ends = Signal(), Signal(), Signal()
+        holding, direct, ends = self.offers, Signal(), Signal()
         alone = Cat(chosen[index] for index in sorted(self.by_beats)).any()
         # Of the beat in its word, and those left after it, less one.
         place = Signal(max(sizes), init=1, reset_less=True)

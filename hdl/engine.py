@@ -95,11 +95,18 @@ class Engine(wiring.Component):
         m = Module()
         units = self._units()
         # One of these registers is as far from `reset` as the device is wide, so each unit has one
-        # of its own. In the cycle in which they are high, nothing goes in or out.
-        resetting, *resets = registered_copies(m, platform, self.config.family, self.reset,
-                                               1 + len(units), name="resetting")
+        # of its own. In the cycle in which they are high, nothing goes in or out. They stand for
+        # the reset of the domain too, so that no gate is between them and what they reset: in
+        # hardware, units have a domain without one. A simulator would take its clock for another.
+        resetting, *resets = registered_copies(
+            m, platform, self.config.family, self.reset | ResetSignal(), 1 + len(units),
+            name="resetting")
+        if platform:
+            m.domains.units = ClockDomain(reset_less=True, local=True)
+            m.d.comb += ClockSignal("units").eq(ClockSignal())
         for (name, unit), reset in zip(units.items(), resets, strict=True):
-            m.submodules[name] = ResetInserter(reset)(unit)
+            unit = ResetInserter(reset)(unit)
+            m.submodules[name] = DomainRenamer("units")(unit) if platform else unit
         sequencer = units["sequencer"]
         for name in UNITS:
             if name in units:

@@ -48,7 +48,8 @@ class VerilogPlatform:
             self._waiting.append((component, name))
         ports = {("i_" if member.flow == In else "o_") + "__".join(map(str, path)): value
                  for path, member, value in component.signature.flatten(component)}
-        return Instance(self._modules[kind, parameters], i_clk=ClockSignal(), i_rst=ResetSignal(),
+        return Instance(self._modules[kind, parameters], i_clk=ClockSignal(),
+                        i_rst=ResetSignal(allow_reset_less=True),
                         **ports)
 
 

@@ -23,6 +23,14 @@ PARTS = {"engine": CONTROLS["axi"], "pipeline": ConvPipeline}
 #: What of this package decides what becomes of Verilog.
 _SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py")
 
+#: Yosys commands after which short counters and comparisons are gates. They would become carry
+#: chains, which take a wire more on the way from what is before to what is behind, since no logic
+#: can be merged with them. Widths are known once constants have been.
+_SHORT = ("opt; wreduce; opt_clean; "
+          "select -set short t:$add t:$sub %u r:Y_WIDTH<=5 %i r:B_WIDTH<=1 %i "
+          "t:$lt t:$le t:$gt t:$ge %u %u %u r:A_WIDTH<=6 %i r:B_WIDTH<=6 %i %u; "
+          "techmap @short; opt_clean")
+
 #: nextpnr's options for a file of pins, and for what a bitstream is packed from, by family.
 CONSTRAINTS = {"ecp5": "--lpf {}", "ice40": "--pcf {}", "nexus": "--pdc {}",
                "gowin": "--vopt cst={}"}
@@ -142,7 +150,9 @@ def map_cells(device, config, directory, toolchain, *, flatten=True):
     # finding, and clear their modes and registers.
     if device.family == "ice40" and config.multiplier == "portable":
         synthesis += " -dsp"
-    script = (f"read_verilog design.v; {synthesis} -run :map_ffs; {device.flip_flops}; "
+    script = (f"read_verilog design.v; {synthesis} -run :coarse; "
+              f"proc; {'flatten; ' if flatten else ''}{_SHORT}; "
+              f"{synthesis} -run coarse:map_ffs; {device.flip_flops}; "
               f"{synthesis} -run map_ffs:map_luts; splitnets; "
               f"{synthesis} -run map_luts: -json netlist.json")
     toolchain.run("yosys", ["-p", script], log=directory / "yosys.log")

@@ -72,10 +72,10 @@ class HalvesProduct(wiring.Component):
     -------
     a, b : ``In(signed(32))``
     p : ``Out(signed(64))``
-        Their product, 8 cycles later.
+        Their product, 9 cycles later.
     """
 
-    LATENCY = 8
+    LATENCY = 9
 
     def __init__(self, *, blocks=2, family="portable"):
         check_range("Blocks", blocks, 2, 3)
@@ -108,12 +108,14 @@ class HalvesProduct(wiring.Component):
                else fabric_product(m, platform, self.family, a_low, b_low, name="low"))
         high = product(a_high, b_high, "high")
         both = product(a_high + a_low, b_high + b_low, "both")
-        # Stages 5 and 6: ah·bl + al·bh, which fits 33 bits whatever leaves them on the way.
+        # Stage 5 is for the way from the DSP blocks.
+        low, high, both = registered(low), registered(high), registered(both)
+        # Stages 6 and 7: ah·bl + al·bh, which fits 33 bits whatever leaves them on the way.
         width = MULTIPLIER_WIDTH + 1
         without_high = registered((both - high)[:width])
         cross = registered((without_high - registered(low))[:width])
         outer = registered(registered(Cat(low, high)))
-        # Stages 7 and 8: the sum of all, one half of the carry chain after the other.
+        # Stages 8 and 9: the sum of all, one half of the carry chain after the other.
         split = half + width // 2
         begin = registered(outer[half:split] + cross[:split - half])
         outer_rest, cross_rest = registered(outer[split:]), registered(cross[split - half:])

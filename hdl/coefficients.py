@@ -73,9 +73,9 @@ class CoefficientBank(wiring.Component):
         slot = Signal(range(max(2, self.slots)), reset_less=True)
         bank = Signal(init=1)
         occupied = Signal(range(3))     # Banks that are loading, waiting or in use.
-        # Of them, those complete and not in use in the cycle before: what takes a set comes late.
-        waiting, took = Signal(range(3)), Signal()
-        some, two = Signal(), Signal()
+        # Whether of them any, and both, were complete and not in use in the cycle before: what
+        # takes a set comes late.
+        some, two, took = Signal(), Signal(), Signal()
         loading = Signal()
 
         write = Signal()
@@ -84,7 +84,7 @@ class CoefficientBank(wiring.Component):
         m.d.comb += [
             self.channels.ready.eq(loading),
             write.eq(self.channels.valid & loading),
-            complete.eq(write & self.channels.p.last),
+            complete.eq(self.channels.valid & loading & self.channels.p.last),
         ]
         with m.If(~loading):
             m.d.sync += [lane.eq(0), slot.eq(0)]
@@ -97,15 +97,14 @@ class CoefficientBank(wiring.Component):
         claim = Signal()
         in_use = Signal()
         releasing = Signal(self.read_delay)
-        waiting_next = (waiting + complete - took)[:len(waiting)]
         m.d.comb += [claim.eq(~loading & (occupied != 2)), self.set_ready.eq(Mux(took, two, some))]
         m.d.sync += [
             in_use.eq(in_use | self.take),
             releasing.eq(Cat(self.take & in_use, releasing[:-1])),
             loading.eq((loading & ~complete) | claim),
             occupied.eq(occupied + claim - releasing[-1]),
-            took.eq(self.take), waiting.eq(waiting_next),
-            some.eq(waiting_next != 0), two.eq(waiting_next == 2),
+            took.eq(self.take), some.eq(complete | self.set_ready),
+            two.eq(Mux(complete, self.set_ready, two & ~took)),
         ]
 
         # A write goes from lane to lane by registers, but in a small device: as lane l reads l

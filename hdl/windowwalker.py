@@ -64,11 +64,7 @@ class WindowWalker(wiring.Component):
         # ahead, from what their last but one shows: nothing waits for a chain of counters.
         ends = [Signal(name=f"ends_{what}") for what in ("line", "frame", "block", "layer")]
         first = Signal()
-        new_line, new_block = (self.restart | (self.advance & ends[level]) for level in (0, 2))
-        columns_left, _ = self._countdown(m, "columns", layer.out_width, new_line, self.advance)
-        last = columns_left == 1
-        with m.If(self.advance):
-            m.d.sync += ends[0].eq(last)
+        new_block = self.restart | (self.advance & ends[2])
         m.d.comb += [self.last.eq(ends[-1]),
                      self.first_next.eq(new_block | (first & ~self.advance))]
         m.d.sync += first.eq(self.first_next)
@@ -80,6 +76,10 @@ class WindowWalker(wiring.Component):
         m.d.sync += [each.eq(self.advance & end)
                      for each, end in zip((line, frame, block), ends, strict=False)]
         new_line, new_frame, new_block = (restart | each for each in (line, frame, block))
+        columns_left, _ = self._countdown(m, "columns", layer.out_width, new_line, passed)
+        last = ~new_line & Mux(passed, columns_left == 2, columns_left == 1)
+        with m.If(self.advance):
+            m.d.sync += ends[0].eq(last)
         for name, start, reload, step, end in (
                 ("rows", layer.out_height, new_frame, line, ends[1]),
                 ("frames", layer.frames, new_block, frame, ends[2]),

@@ -48,7 +48,7 @@ class WindowLoader(wiring.Component):
     loaded : ``Out(1)``
         The next block's weights have all been taken.
     o : ``Out(WeightWord(...))``
-        The word taken, one cycle later.
+        The word taken, two cycles later.
     """
 
     def __init__(self, *, channels, columns):
@@ -66,21 +66,25 @@ class WindowLoader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Which word comes next, one bit for each.
+        # Which word comes next, one bit for each, but for the word that came in the cycle before:
+        # what is taken then has no wide enable to reach.
         expected = Signal(window_steps(self.columns) * self.channels, init=1)
-        transfer = Signal()
+        transfer, came = Signal(), Signal()
         m.d.comb += [
             self.words.ready.eq(~self.loaded | self.drop),
             transfer.eq(self.words.valid & ~self.loaded),
         ]
-        with m.If(transfer):
+        m.d.sync += came.eq(transfer)
+        with m.If(came):
             m.d.sync += expected.eq(expected.rotate_left(1))
+        last = Mux(came, expected.rotate_left(1)[-1], expected[-1])
         count = len(self.o.number)
+        weights = Signal.like(self.words.payload, reset_less=True)
         word = Signal(self.o.shape(), reset_less=True)
         m.d.sync += [
-            self.loaded.eq(Mux(transfer, expected[-1], self.loaded) & ~self.take),
-            word.number.eq(expected[:count] & transfer.replicate(count)),
-            word.weights.eq(self.words.payload),
+            self.loaded.eq(Mux(transfer, last, self.loaded) & ~self.take),
+            weights.eq(self.words.payload),
+            word.number.eq(expected[:count] & came.replicate(count)), word.weights.eq(weights),
         ]
         m.d.comb += self.o.eq(word)
         return m

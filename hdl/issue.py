@@ -111,18 +111,21 @@ class StepIssuer(wiring.Component):
                                   self.start & (self.channels == 2))),
             ]
 
+        # What is not needed before the next step is done a cycle later, if there is one.
+        begun, stepped, changing = self.first, self.start, self.first
+        if self.channels > 2:
+            begun, stepped = Signal(), Signal()
+            m.d.sync += [begun.eq(self.first), stepped.eq(self.start)]
+            # Between steps it does not matter whether one starts.
+            changing = begun | ~(inside | self.running)
+
         # `inside` is cleared as the last step starts, so that it tells between steps whether the
         # next one opens a tile.
         running_last = Signal()
         one_left = Signal(reset_less=True)
-        with m.If(self.start):
-            m.d.sync += [inside.eq(Mux(self.first, ~one_step, ~one_left)),
-                         running_last.eq(Mux(self.first, one_step, one_left))]
-        # What is not needed before the next step is done a cycle later, if there is one.
-        begun, stepped = self.first, self.start
-        if self.channels > 2:
-            begun, stepped = Signal(), Signal()
-            m.d.sync += [begun.eq(self.first), stepped.eq(self.start)]
+        with m.If(stepped):
+            m.d.sync += [inside.eq(Mux(begun, ~one_step, ~one_left)),
+                         running_last.eq(Mux(begun, one_step, one_left))]
         with m.If(begun):
             m.d.sync += [steps_left.eq(tile.last_step), one_left.eq(waiting.p.two_steps),
                          renew.eq(tile.renew), unsigned.eq(tile.unsigned)]
@@ -130,7 +133,7 @@ class StepIssuer(wiring.Component):
             m.d.sync += [steps_left.eq(steps_left - 1), one_left.eq(steps_left == 2)]
         m.d.comb += [
             waiting.ready.eq(begun),
-            self.unsigned.eq(Mux(self.first | begun, tile.unsigned, unsigned)),
+            self.unsigned.eq(Mux(changing, tile.unsigned, unsigned)),
         ]
 
         # What ends in this cycle. A step of one cycle ends in the one in which it starts.

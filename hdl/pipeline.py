@@ -181,10 +181,13 @@ class ConvPipeline(wiring.Component):
             self._land(m, "weight", wiring.flipped(self.weights), weights.i,
                        weights.level <= depth - 4)
             m.d.comb += [weights.take.eq(issuer.active), array.w.eq(weights.w)]
+        # A step takes its words one a cycle. So if it takes four it may be seen to have started a
+        # cycle later, and the next will still find as many as are there.
+        begun = start if config.channels > 3 else issuer.start
+        m.d.sync += issuer.operands_ready.eq(
+            self._there(m, "activations", activations.i, begun, config.rows)
+            & self._there(m, "weights", weights.i, begun, config.channels))
         m.d.comb += [
-            issuer.operands_ready.eq(
-                self._there(m, "activations", activations.i, issuer.start, config.rows)
-                & self._there(m, "weights", weights.i, issuer.start, config.channels)),
             activations.o.ready.eq(taking),
             rows.start.eq(start),
             rows.word.eq(activations.o.payload),
@@ -194,17 +197,16 @@ class ConvPipeline(wiring.Component):
 
     def _there(self, m, name, words, start, needed):
         """Return whether as many of ``words`` are there as a step that starts has ``needed``."""
-        # Those that no step has started for. A step takes its words one a cycle, and two cycles or
-        # more, unless words have one channel: so this is in time for the next.
+        # Those that no step has started for. Those of this cycle are not among them, which is in
+        # time for the next step if it is two cycles or more away, unless words have one channel.
         unclaimed = Signal(range(2 * self.config.channels + 10), name=f"unclaimed_{name}")
-        there = Signal(name=f"{name}_there")
         comes = words.valid & words.ready
+        m.d.sync += unclaimed.eq(
+            unclaimed + Mux(start, Mux(comes, 1 - needed, -needed), comes))
         enough = unclaimed >= needed
         if self.config.channels == 1:
             enough = Mux(start, unclaimed >= 2 * needed, enough)
-        m.d.sync += [
-            unclaimed.eq(Mux(start, unclaimed - needed, unclaimed) + comes), there.eq(enough)]
-        return there
+        return enough
 
     def _land(self, m, name, source, sink, room):
         """Connect a stream to a buffer that may be far away by registers that never wait, as words

@@ -127,8 +127,10 @@ class ResultQueue(wiring.Component):
         m.d.sync += [
             count.eq(counted(count, self.valid, left)),
             some.eq(self.valid | (some & ~(left & (count == 1)))),
-            going.write.eq(going.write + self.valid), going.read.eq(going.read + left),
+            going.write.eq(going.write + self.valid),
         ]
+        with m.If(left):
+            m.d.sync += going.read.eq(going.read + 1)
         codes, leaving = [], left
         for lane in range(self.lanes):
             m.submodules[f"ring{lane}"] = ring = memory.Memory(

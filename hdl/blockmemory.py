@@ -1,7 +1,7 @@
 """Memory in block RAM, with registers at its output; and the same between streams."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
@@ -192,19 +192,23 @@ class Places(wiring.Component):
         At each exit, whether a place is left. It can be claimed three cycles later.
     free, free_next : ``Out(1)``
         A place can be claimed, in this cycle and, known from the one before, in the next one.
+    soon : ``Out(1)``
+        A place can be claimed in the next cycle, even if one is in this; and that is a register,
+        so there may be one although this says no.
     """
 
     def __init__(self, count, *, exits=1):
         self.count = count
         super().__init__({"claim": In(1), "left": In(exits), "free": Out(1, init=1),
-                          "free_next": Out(1)})
+                          "free_next": Out(1), "soon": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         room = Signal(range(self.count + 1), init=self.count)
-        left = Signal.like(self.left)
-        m.d.sync += [left.eq(self.left), room.eq(room + sum(left) - self.claim),
-                     self.free.eq(self.free_next)]
+        returned = Signal(range(len(self.left) + 1))
+        m.d.sync += [returned.eq(sum(self.left)), room.eq(room + (returned - self.claim)),
+                     self.free.eq(self.free_next),
+                     self.soon.eq((room > 2) | ((room == 2) & ~self.claim))]
         m.d.comb += self.free_next.eq((room > 1) | ((room == 1) & ~self.claim))
         return m
 
@@ -220,6 +224,9 @@ class StreamedMemory(wiring.Component):
     ----------
     width, depth, side, parts, family
         As of :class:`SteadyMemory`.
+    wide : sequence of :class:`str`
+        Fields of ``side`` that come out of LUT RAM, as the word does. All else is in a register,
+        since it decides what becomes of the word.
 
     Members
     -------
@@ -237,12 +244,13 @@ class StreamedMemory(wiring.Component):
     #: Words that the buffer holds: what a LUT RAM of 16 words can; more than come and go meanwhile.
     ROOM = 16
 
-    def __init__(self, *, width, depth, side, parts=1, family="portable"):
+    def __init__(self, *, width, depth, side, parts=1, family="portable", wide=()):
         _check_sizes(width, depth, parts)
         self.width = width
         self.depth = depth
         self.parts = parts
         self.side = side
+        self.wide = wide
         self.family = family
         super().__init__({
             "write_en": In(parts),
@@ -258,24 +266,40 @@ class StreamedMemory(wiring.Component):
         m.submodules.storage = storage = SteadyMemory(
             width=self.width, depth=self.depth, side=self.side, parts=self.parts,
             family=self.family)
-        # What comes beside a word decides what becomes of it, so that is taken into a register.
-        # Both are counted as one: a word stays in its buffer until it is taken from there.
-        m.submodules.buffer = buffer = ReservedBuffer(self.width, depth=self.ROOM)
-        m.submodules.beside = beside = ReservedBuffer(self.side, depth=self.ROOM)
-        m.submodules.first = first = StreamRegister(self.side)
+        # Of the two that are filled together, only the buffer of what decides is counted.
+        kept, told = self._divided(storage.word.side)
+        m.submodules.beside = beside = ReservedBuffer(len(told), depth=self.ROOM)
+        m.submodules.first = first = StreamRegister(len(told))
         m.submodules.places = places = Places(self.ROOM)
         wiring.connect(m, beside.o, first.i)
+        taken = first.o.valid & self.o.ready
+        word = self._ring(m, storage.word_en, Cat(storage.word.word, kept), taken)
         m.d.comb += [
             storage.write_en.eq(self.write_en), storage.write_address.eq(self.write_address),
             storage.write_data.eq(self.write_data),
             self.i_ready_next.eq(places.free_next), self.i.ready.eq(places.free),
-            places.claim.eq(self.i.valid & places.free),
+            places.claim.eq(self.i.valid & places.free), places.left.eq(taken),
             storage.request_en.eq(places.claim), storage.request.eq(self.i.payload),
-            buffer.i.valid.eq(storage.word_en), buffer.i.payload.eq(storage.word.word),
-            beside.i.valid.eq(storage.word_en), beside.i.payload.eq(storage.word.side),
+            beside.i.valid.eq(storage.word_en), beside.i.payload.eq(told),
             self.o.valid.eq(first.o.valid), first.o.ready.eq(self.o.ready),
-            self.o.p.word.eq(buffer.o.payload), self.o.p.side.eq(first.o.payload),
-            buffer.o.ready.eq(first.o.valid & first.o.ready),
-            places.left.eq(buffer.o.ready),
+            self.o.p.word.eq(word[:self.width]),
+            Cat(self._divided(self.o.p.side)).eq(Cat(word[self.width:], first.o.payload)),
         ]
         return m
+
+    def _ring(self, m, comes, word, taken):
+        """Keep each ``word`` that comes until it is ``taken``; return the oldest."""
+        m.submodules.buffer = buffer = memory.Memory(shape=len(word), depth=self.ROOM, init=[])
+        write, read = buffer.write_port(), buffer.read_port(domain="comb")
+        m.d.comb += [write.en.eq(comes), write.data.eq(word)]
+        for port, step in ((write, comes), (read, taken)):
+            with m.If(step):
+                m.d.sync += port.addr.eq(Mux(port.addr == self.ROOM - 1, 0, port.addr + 1))
+        return read.data
+
+    def _divided(self, side):
+        """Return the fields of ``side`` that are in LUT RAM, and the others."""
+        if not self.wide:
+            return Cat(), Value.cast(side)
+        return [Cat(side[name] for name in self.side.members if (name in self.wide) == wide)
+                for wide in (True, False)]

@@ -44,7 +44,7 @@ class ActivationMemory(wiring.Component):
     is that of :class:`hdl.blockmemory.SteadyMemory`. Words wait in a buffer for each route, so who
     takes them has no other's in the way; together they have :attr:`ROOM` places. Whoever asks for
     a word claims its place before, and then need not wait. For a request a cycle, a place must not
-    be claimed more than six cycles before its request comes. :meth:`latency` is how long it takes.
+    be claimed more than four cycles before its request comes. :meth:`latency` is how long it takes.
 
     On iCE40, memory is SPRAM, which either reads or writes: requests wait while there is a write.
     There one buffer serves all routes, and a word waits until those before it have been taken.
@@ -117,7 +117,7 @@ class ActivationMemory(wiring.Component):
         # In SPRAM words are few, and one buffer serves all.
         groups = [self.routes] if self.family == "ice40" else [[route] for route in self.routes]
         m.submodules.places = places = Places(self.ROOM, exits=len(groups))
-        m.d.comb += [self.credit.eq(places.free_next), places.claim.eq(self.claim)]
+        m.d.comb += [self.credit.eq(places.soon), places.claim.eq(self.claim)]
 
         padding = read.pad_code.replicate(self.channels)
         word = Signal(FetchedWord(channels=self.channels), reset_less=True)

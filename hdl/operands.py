@@ -97,10 +97,10 @@ class _MemoryReader(wiring.Component):
             **{flag: Out(1) for flag in flags},
         })
 
-    def _read(self, m, address, active, active_next, side):
+    def _read(self, m, address, active, active_next, side, wide=()):
         """Read ``address`` in the cycles of ``active``, of which ``active_next`` tells ahead, with
-        the view ``side`` beside it; return a pulse for each address taken, the word and what came
-        beside it."""
+        the view ``side`` beside it, of which the fields ``wide`` decide nothing; return a pulse
+        for each address taken, the word and what came beside it."""
         taken = Signal()
         if self.family == "ice40":
             storage = HeldMemory(width=self.width, depth=self.depth, side=side.shape(),
@@ -109,7 +109,7 @@ class _MemoryReader(wiring.Component):
             m.d.comb += [storage.i.valid.eq(active), taken.eq(active & storage.i.ready)]
         else:
             storage = out = StreamedMemory(width=self.width, depth=self.depth, side=side.shape(),
-                                           parts=self.parts, family=self.family)
+                                           parts=self.parts, family=self.family, wide=wide)
             # A register, since nested counters hang on it.
             m.d.sync += taken.eq(active_next & storage.i_ready_next)
             m.d.comb += storage.i.valid.eq(taken)
@@ -169,21 +169,10 @@ class WeightReader(_MemoryReader):
         taken, word, beside = self._read(m, address, active, active_next, side)
         m.d.comb += [Value.cast(self.o.payload).eq(word), self.window.eq(beside.window)]
 
-        end_step, end_tile, end_block = Signal(), Signal(), Signal()
-        channels = Const(self.channels - 1, range(max(2, self.channels)))
-        last_channel, last_step, last_tile, last_block = (
-            countdown(m, name, start, clear=free, step=begin | step, lean=True) if lean else
-            countdown_ahead(m, name, start, restart=begin, step=step, late=late)
-            for name, start, step, late in (
-                ("channels", channels, taken, False), ("steps", steps, end_step, self.channels > 1),
-                ("tiles", tiles, end_tile, self.channels > 1),
-                ("blocks", blocks, end_block, self.channels > 1)))
-        back = last_channel & last_step & ~last_tile
-        m.d.comb += [
-            end_step.eq(taken & last_channel), end_tile.eq(end_step & last_step),
-            end_block.eq(end_tile & last_tile),
-        ]
-        m.d.comb += end.eq(end_block & last_block)
+        last_word, last_tile, end_block, ends = self._count(
+            m, free, begin, taken, steps, tiles, blocks)
+        m.d.comb += end.eq(ends)
+        back = last_word & ~last_tile
         if lean:
             with m.If(free | taken):
                 m.d.sync += address.eq(counted_up(address, free | back,
@@ -207,9 +196,35 @@ class WeightReader(_MemoryReader):
         # Before the block's last word is taken as well: what then is too early does not matter.
         with m.If(free):
             m.d.sync += block.eq(new.weight_base)
-        with m.Elif(active & last_channel & last_step & last_tile):
+        with m.Elif(active & last_word & last_tile):
             m.d.sync += block.eq(address + 1)
         return m
+
+    def _count(self, m, free, begin, taken, steps, tiles, blocks):
+        """Return whether the next word is the last of a tile, and the tile the last of a block;
+        and whether with the one that is ``taken`` a block ends, and a layer."""
+        lean = self.instruction.lean
+        end_step, end_tile, end_block = Signal(), Signal(), Signal()
+        # Steps of four words leave time to find out a cycle later which tile and block are last.
+        late = self.channels > 3 and not lean
+        ended = [Signal(name=f"{name}_ended") for name in ("tile", "block")]
+        m.d.sync += [each.eq(now) for each, now in zip(ended, (end_tile, end_block), strict=True)]
+        counted = ended if late else [end_tile, end_block]
+        channels = Const(self.channels - 1, range(max(2, self.channels)))
+        last_channel, last_step, last_tile, last_block = (
+            countdown(m, name, start, clear=free, step=begin | step, lean=True) if lean else
+            countdown_ahead(m, name, start, restart=begin, step=step, late=after)
+            for name, start, step, after in (
+                ("channels", channels, taken, False), ("steps", steps, end_step, late),
+                ("tiles", tiles, counted[0], late), ("blocks", blocks, counted[1], late)))
+        ending = Signal()
+        domain = m.d.sync if late else m.d.comb
+        domain += ending.eq(last_step & last_tile & last_block)
+        m.d.comb += [
+            end_step.eq(taken & last_channel), end_tile.eq(end_step & last_step),
+            end_block.eq(end_tile & last_tile),
+        ]
+        return last_channel & last_step, last_tile, end_block, end_step & ending
 
 
 class CoefficientReader(_MemoryReader):
@@ -258,7 +273,7 @@ class CoefficientReader(_MemoryReader):
         address = Signal(len(new.coefficient_base) + 1, reset_less=True)
         size = Signal(range(TABLE_ENTRIES))     # Of the set or the tables, less one.
         blocks = new.blocks if lean else Signal.like(new.blocks, reset_less=True)
-        taken, word, beside = self._read(m, address, active, active_next, side)
+        taken, word, beside = self._read(m, address, active, active_next, side, wide=bounds)
         stored = data.View(StoredCoefficients(), word)
         m.d.comb += [self.o.p[name].eq(stored[name]) for name in StoredCoefficients().members]
         m.d.comb += [self.o.p[name].eq((layer if lean else beside)[name]) for name in bounds]

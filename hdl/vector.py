@@ -191,6 +191,7 @@ class VectorUnit(wiring.Component):
         # either of them has set in the cycle before.
         tag = self.sums.tag
         head, slot2 = Signal.like(walker.slot), Signal.like(walker.slot)
+        after = Signal.like(head, init=1)       # The place that follows.
         following = Signal.like(head)
         finished = Signal(range(self.depth + 1))    # Sums that have not left their slots.
         there, finishing = Signal(), Signal()       # Whether there are any; one more.
@@ -199,10 +200,10 @@ class VectorUnit(wiring.Component):
             next1.eq(stage1.valid & ~stage1.first),
             finishing.eq(stage4.valid & stage4.last),
             give.eq(there & ~next2 & (~tag.valid | tag.ready)),
-            following.eq(head),
+            following.eq(Mux(give, after, head)),
         ]
         with m.If(give):
-            m.d.comb += following.eq(Mux(head == self.depth - 1, 0, head + 1))
+            m.d.sync += after.eq(Mux(after == self.depth - 1, 0, after + 1))
         m.d.sync += [
             head.eq(following), next2.eq(next1), slot2.eq(Mux(next1, stage1.slot, following)),
             finished.eq(counted(finished, finishing, give)),
@@ -259,14 +260,14 @@ class VectorUnit(wiring.Component):
 
         An entry's even half is written in a first cycle, its odd one in a second.
         """
+        # There is an odd half only of an entry that is there, and is taken with it.
         filling, odd, filled = Signal(), Signal(), Signal()
         index = Signal(range(TABLE_ENTRIES))
         last = Signal()         # Known in time for the odd half.
         write = Signal()
         m.d.comb += [
-            write.eq(filling & self.tables.valid), self.tables.ready.eq(filling & odd),
-            filled.eq(write & odd & last),
-            self.loaded.eq(~filling),
+            write.eq(filling & self.tables.valid), self.tables.ready.eq(odd),
+            filled.eq(odd & last), self.loaded.eq(~filling),
         ]
         address = Signal.like(control.table_address, reset_less=True)
         entry = Signal.like(control.table_data, reset_less=True)
@@ -279,8 +280,7 @@ class VectorUnit(wiring.Component):
             m.d.sync += filling.eq(1)
         with m.Elif(filled):
             m.d.sync += filling.eq(0)
-        with m.If(write):
-            m.d.sync += [odd.eq(~odd), index.eq(index + odd)]
+        m.d.sync += [odd.eq(write & ~odd), index.eq(index + odd)]
         written = Signal()
         m.d.sync += [written.eq(filled), last.eq(index == TABLE_ENTRIES - 1)]
         return written

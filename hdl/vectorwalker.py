@@ -70,19 +70,28 @@ class VectorWalker(wiring.Component):
         layer = self.layer
         tap, tile, block = Signal(), Signal(), Signal()     # What ends with this word.
         rows = Const(self.rows - 1, range(max(2, self.rows)))
+        # Taps of four words leave time to find out a cycle later which tile and block are the last,
+        # and what ends with a tap's last word before that is there.
+        late = self.rows > 3
+        ended = [Signal(name=f"{name}_ended") for name in ("tile", "block")]
+        steps = ended if late else [tile, block]
         last_row, last_tap, last_tile, last_block = (
-            countdown_ahead(m, name, start, restart=self.restart, step=step, late=late)
-            for name, start, step, late in (
-                ("rows", rows, self.word, False), ("taps", layer.last_step, tap, self.rows > 1),
-                ("tiles", layer.tiles, tile, self.rows > 1),
-                ("blocks", layer.blocks, block, self.rows > 1)))
+            countdown_ahead(m, name, start, restart=self.restart, step=step, late=after)
+            for name, start, step, after in (
+                ("rows", rows, self.word, False), ("taps", layer.last_step, tap, late),
+                ("tiles", layer.tiles, steps[0], late), ("blocks", layer.blocks, steps[1], late)))
+        ends_block, ends_layer = Signal(), Signal()
+        domain = m.d.sync if late else m.d.comb
+        domain += [ends_block.eq(last_tap & last_tile),
+                   ends_layer.eq(last_tap & last_tile & last_block)]
         m.d.comb += [
             tap.eq(self.word & last_row),
             tile.eq(tap & last_tap),
-            block.eq(tile & last_tile),
-            self.done.eq(block & last_block),
+            block.eq(tap & ends_block),
+            self.done.eq(tap & ends_layer),
             self.last.eq(last_tap),
         ]
+        m.d.sync += [each.eq(now) for each, now in zip(ended, (tile, block), strict=True)]
         m.d.comb += self.first_next.eq(self.restart | Mux(tap, last_tap, self.first))
         m.d.sync += self.first.eq(self.first_next)
         with m.If(self.restart | tap):

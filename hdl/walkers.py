@@ -10,9 +10,10 @@ from .isa import Instruction
 __all__ = ["Pixel", "PixelWalker", "TapWalker", "countdown", "countdown_ahead"]
 
 
-def countdown(m, name, start, *, clear, step, lean=False):
+def countdown(m, name, start, *, clear, step, lean=False, spaced=False):
     """Return whether a count of steps is at its last one: a register, the sign of what is left; or
-    where ``lean`` whether nothing is left, which takes longer to know and fewer cells to count.
+    where ``lean`` whether nothing is left, which takes longer to know and fewer cells to count; or
+    a register of that if steps are ``spaced``, that is, at least two cycles apart.
 
     Parameters
     ----------
@@ -26,13 +27,14 @@ def countdown(m, name, start, *, clear, step, lean=False):
         Forget the count.
     step : Value, 1 bit
         Count; or begin, after ``clear`` and after the last one.
-    lean : bool
+    lean, spaced : bool
     """
     start = Value.cast(start)
     if lean:
         left = Signal.like(start, name=f"{name}_left", reset_less=True)
-        last = Signal(name=f"{name}_last")
-        m.d.comb += last.eq(left == 0)
+        last = Signal(name=f"{name}_last", reset_less=True)
+        domain = m.d.sync if spaced else m.d.comb
+        domain += last.eq(left == 0)
         with m.If(clear):
             m.d.sync += left.eq(0)
         with m.Elif(step):
@@ -62,7 +64,7 @@ def countdown_ahead(m, name, start, *, restart, step, late):
     step : Value, 1 bit
         Count, from the last step to the first.
     late : bool
-        What is behind the register moves a cycle later, in which there is no step.
+        Steps are at least four cycles apart, and so what is behind the register may be late.
     """
     left = Signal.like(start, name=f"{name}_left", reset_less=True)
     last, last_after = (Signal(name=f"{name}_{what}") for what in ("last", "last_after"))
@@ -71,11 +73,12 @@ def countdown_ahead(m, name, start, *, restart, step, late):
         m.d.sync += last.eq(Mux(again, start == 0, last_after))
     if late:
         moved, anew = (Signal(name=f"{name}_{what}") for what in ("moved", "anew"))
-        m.d.sync += [moved.eq(move), anew.eq(again)]
+        m.d.sync += [moved.eq(move), anew.eq(again), last_after.eq(left == 1)]
         move, again = moved, anew
     with m.If(move):
-        m.d.sync += [left.eq(Mux(again, start, left - 1)),
-                     last_after.eq(Mux(again, start == 1, left == 2))]
+        m.d.sync += left.eq(Mux(again, start, left - 1))
+        if not late:
+            m.d.sync += last_after.eq(Mux(again, start == 1, left == 2))
     return last
 
 

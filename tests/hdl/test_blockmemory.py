@@ -3,6 +3,8 @@
 import random
 
 import pytest
+from amaranth.hdl import Value
+from amaranth.lib import data
 
 from hdl.blockmemory import BlockMemory, StreamedMemory
 from tests.hdl.bench import simulate
@@ -15,7 +17,8 @@ def serve(requests, *, parts=1, offer, accept, writes=(), width=8, depth=64):
     ``offer`` and ``accept`` tell from the cycle number whether each end is willing. ``writes`` are
     (parts, address, word) of the first cycles; the requests begin after the last one.
     """
-    dut = StreamedMemory(width=width, depth=depth, side=16, parts=parts)
+    number = data.StructLayout({"low": 8, "high": 8})
+    dut = StreamedMemory(width=width, depth=depth, side=number, parts=parts, wide=("low",))
     asked, given = [], []
 
     async def bench(ctx):
@@ -32,10 +35,10 @@ def serve(requests, *, parts=1, offer, accept, writes=(), width=8, depth=64):
             ctx.set(dut.i.valid, offered)
             if offered:
                 ctx.set(dut.i.p.address, requests[len(asked)])
-                ctx.set(dut.i.p.side, len(asked))
+                ctx.set(Value.cast(dut.i.p.side), len(asked))
             ctx.set(dut.o.ready, accept(cycle))
             if ctx.get(dut.o.valid) and accept(cycle):
-                given.append((asked[len(given)], cycle, ctx.get(dut.o.p.side),
+                given.append((asked[len(given)], cycle, ctx.get(Value.cast(dut.o.p.side)),
                               ctx.get(dut.o.p.word)))
             if offered and ctx.get(dut.i.ready):
                 asked.append(cycle)

@@ -1,10 +1,12 @@
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from hdl.config import load
+from hdl.engine import Engine
 from hdl.pipeline import ConvPipeline
 from hdl.verilog import emit
 
@@ -46,3 +48,14 @@ def test_tells_nothing_of_the_machine(tiny):
     assert os.getcwd() not in tiny
     assert "src = " not in tiny
     assert ".py" not in tiny
+
+
+def test_units_have_one_reset():
+    """Their own register, which stands for the reset of the clock domain as well."""
+    modules = emit(Engine(load("tiny"))).split("\nmodule ")
+    units = [module for module in modules if module.startswith("\\top.reader")]
+    assert len(units) == 4
+    for module in units:
+        ports = module[:module.index(");")]
+        assert "resetting" in ports
+        assert not re.search(r"\brst\b", ports)

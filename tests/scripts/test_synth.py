@@ -78,6 +78,15 @@ def test_few_flip_flops_have_no_reset_on_ice40(tmp_path):
     assert (kinds.count("SB_DFF"), kinds.count("SB_DFFSR")) == (8, 16)
 
 
+@pytest.mark.parametrize(("device", "chain"), [("lfe5u-85f", "CCU2C"), ("ice40up5k", "SB_CARRY")])
+@pytest.mark.parametrize(("width", "chains"), [(5, False), (12, True)])
+def test_short_counters_are_no_chains(tmp_path, device, chain, width, chains):
+    (tmp_path / "design.v").write_text(verilog_of(Counters((width,))), encoding="utf-8")
+    map_cells(DEVICES[device], CONFIGURATIONS["tiny"], tmp_path, Toolchain())
+    netlist = (tmp_path / "netlist.json").read_text(encoding="utf-8")
+    assert (f'"type": "{chain}"' in netlist) == chains
+
+
 def times(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()
             if path.suffix in (".log", ".json")}

@@ -236,6 +236,8 @@ class Engine(wiring.Component):
             m.d.comb += [unit.write_en.eq(here), unit.write_data.eq(word),
                          unit.write_address.eq(receiver.address)]
         frame_ready = Signal()
+        # A register, since all that is about to be read hangs on it where there is one port.
+        m.d.sync += memory.writing.eq(writer.write_next | receiver.offers_next)
         m.d.comb += [
             receiver.write_ready.eq(writer.write_free),
             memory.write.eq(writer.write),

@@ -75,6 +75,8 @@ class ActivationMemory(wiring.Component):
     words : ``Out(stream.Signature(FetchedWord(...)))``, one for each :class:`hdl.reader.Route`
     write_en, write : ``In``
         A write, and its :class:`ActivationWrite`.
+    writing : ``In(1)``
+        There is a write, or it has to be reckoned with: no request is taken on iCE40.
     """
 
     #: What a LUT RAM of 16 words can hold.
@@ -98,6 +100,7 @@ class ActivationMemory(wiring.Component):
             "requests": In(stream.Signature(ReadRequest(instruction))),
             "words": Out(stream.Signature(FetchedWord(channels=channels))).array(len(Route)),
             "write_en": In(1),
+            "writing": In(1),
             "write": In(ActivationWrite(channels=channels, lanes=lanes,
                                         instruction=instruction)),
         })
@@ -177,12 +180,12 @@ class ActivationMemory(wiring.Component):
         request = self.requests.payload
         read, fetched = Signal(side, reset_less=True), Signal()
         m.d.comb += [
-            self.requests.ready.eq(~self.write_en),
+            self.requests.ready.eq(~self.writing),
             storage.en.eq(self.write_en | self.requests.valid),
             storage.write.eq(Mux(self.write_en, self.write.enable, 0)),
             storage.address.eq(Mux(self.write_en, self.write.address, request.address)),
             storage.write_data.eq(self.write.codes),
         ]
-        m.d.sync += [fetched.eq(self.requests.valid & ~self.write_en),
+        m.d.sync += [fetched.eq(self.requests.valid & ~self.writing),
                      *(read[name].eq(request[name]) for name in side.members)]
         return fetched, storage.read_data, read

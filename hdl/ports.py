@@ -54,8 +54,9 @@ class PacketReceiver(wiring.Component):
         ``word`` hold.
     write : ``Out(5)``
         For each destination but START, whether the word is to be written there.
-    offers : ``Out(1)``
-        Whether one of those is of activations: a register, since their memory hangs on it.
+    offers, offers_next : ``Out(1)``
+        Whether one of those is of activations: a register, since their memory hangs on it; and what
+        it will be in the next cycle.
     write_ready : ``In(1)``
         An activation word is accepted in this cycle; the others always are.
     start, frames : ``Out``
@@ -88,6 +89,7 @@ class PacketReceiver(wiring.Component):
             "address": Out(ADDRESS_WIDTH + 1),
             "write": Out(len(self.widths)),
             "offers": Out(1),
+            "offers_next": Out(1),
             "write_ready": In(1),
             "start": Out(1),
             "frames": Out(32),
@@ -266,8 +268,9 @@ class PacketReceiver(wiring.Component):
                 m.d.sync += buffer[32 * index:32 * index + 32].eq(beat.p.data)
         whole = state.words & moves & last_beat
         m.d.sync += [direct.eq(state.words & moves & (last_beat | alone) & ~to_activations),
-                     holding.eq(stalled | (whole & to_activations))]
-        m.d.comb += [self.word.eq(buffer), self.write.eq(Mux(holding | direct, chosen, 0))]
+                     holding.eq(self.offers_next)]
+        m.d.comb += [self.offers_next.eq(stalled | (whole & to_activations)),
+                     self.word.eq(buffer), self.write.eq(Mux(holding | direct, chosen, 0))]
         if self.by_beats:
             m.d.sync += [self.part.eq(place), ends.eq(last_beat)]
         else:

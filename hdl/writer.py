@@ -41,6 +41,8 @@ class ResultWriter(wiring.Component):
     results : ``In(stream.Signature(ArrayLayout(unsigned(8), lanes)))``
     write_en, write : ``Out``
         A write, and its :class:`hdl.memories.ActivationWrite`.
+    write_next : ``Out(1)``
+        What ``write_en`` will be in the next cycle.
     write_free : ``Out(1)``
         The opposite of ``write_en``, in a register of its own.
     done : ``Out(1)``
@@ -68,6 +70,7 @@ class ResultWriter(wiring.Component):
             "layers": In(stream.Signature(self.instruction)),
             "results": In(stream.Signature(data.ArrayLayout(OPERAND_WIDTH, lanes))),
             "write_en": Out(1),
+            "write_next": Out(1),
             "write_free": Out(1, init=1),
             "write": Out(ActivationWrite(channels=channels, lanes=lanes,
                                          instruction=self.instruction)),
@@ -150,6 +153,7 @@ class ResultWriter(wiring.Component):
             m.d.sync += [last_place.eq(place), last_codes.eq(codes)]
             place, codes = last_place, last_codes
         part = place.group[:part_bits]
+        m.d.comb += self.write_next.eq(place.live)
         m.d.sync += [
             self.write_en.eq(place.live), self.write_free.eq(~place.live),
             self.write.address.eq(place.pixel + (place.group >> part_bits)),

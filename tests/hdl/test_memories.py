@@ -35,7 +35,9 @@ def serve(requests, *, ahead, accept, family="portable", write=lambda _: False):
         request = None
         ctx.set(dut.write.address, DEPTH)
         for cycle in range(100 + 20 * len(requests)):
-            ctx.set(dut.write_en, write(cycle))
+            writing = write(cycle)
+            ctx.set(dut.write_en, writing)
+            ctx.set(dut.writing, writing)
             claim = bool(credit and left)
             ctx.set(dut.claim, claim)
             claimed.append(left.popleft() if claim else None)

@@ -42,7 +42,7 @@ class WindowLoader(wiring.Component):
     -------
     words : ``In(stream.Signature(ArrayLayout(unsigned(8), columns)))``
     drop : ``In(1)``
-        Take all words, for nothing.
+        Take all words, for nothing: nothing is ever loaded.
     take : ``In(1)``
         The weights come into use; only from the second cycle of ``loaded`` on.
     loaded : ``Out(1)``
@@ -71,7 +71,7 @@ class WindowLoader(wiring.Component):
         expected = Signal(window_steps(self.columns) * self.channels, init=1)
         transfer, came = Signal(), Signal()
         m.d.comb += [
-            self.words.ready.eq(~self.loaded | self.drop),
+            self.words.ready.eq(~self.loaded),
             transfer.eq(self.words.valid & ~self.loaded),
         ]
         m.d.sync += came.eq(transfer)
@@ -82,7 +82,7 @@ class WindowLoader(wiring.Component):
         weights = Signal.like(self.words.payload, reset_less=True)
         word = Signal(self.o.shape(), reset_less=True)
         m.d.sync += [
-            self.loaded.eq(Mux(transfer, last, self.loaded) & ~self.take),
+            self.loaded.eq(Mux(transfer, last, self.loaded) & ~self.take & ~self.drop),
             weights.eq(self.words.payload),
             word.number.eq(expected[:count] & came.replicate(count)), word.weights.eq(weights),
         ]

@@ -97,8 +97,7 @@ class WeightFeeder(wiring.Component):
     take : ``In(1)``
         The oldest word is taken; there has to be one.
     level : ``Out(range(depth + 1))``
-        Words in the ring, and that which was taken in the cycle before. One that came in the cycle
-        before is among them.
+        Words that can be taken. One that came in the cycle before is among them.
     w : ``Out(ArrayLayout(signed(8), columns))``
         Weight of column ``c``, ``LATENCY + c % lanes`` cycles after its word was taken.
     """
@@ -129,7 +128,7 @@ class WeightFeeder(wiring.Component):
         took = Signal()
         m.d.comb += [self.i.ready.eq(1), going.en.eq(self.i.valid)]
         m.d.sync += [
-            self.level.eq(counted(self.level, self.i.valid, took)), took.eq(self.take),
+            self.level.eq(counted(self.level, self.i.valid, self.take)), took.eq(self.take),
             going.write.eq(going.write + self.i.valid), going.read.eq(going.read + took),
         ]
         words = [self.i.payload[lane::self.lanes] for lane in range(self.lanes)]

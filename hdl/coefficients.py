@@ -84,7 +84,7 @@ class CoefficientBank(wiring.Component):
         m.d.comb += [
             self.channels.ready.eq(loading),
             write.eq(self.channels.valid & loading),
-            complete.eq(self.channels.valid & loading & self.channels.p.last),
+            complete.eq(write & self.channels.p.last),
         ]
         with m.If(~loading):
             m.d.sync += [lane.eq(0), slot.eq(0)]

@@ -5,7 +5,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
-from .fifo import ReservedBuffer, StreamRegister
+from .fifo import ReservedBuffer, StreamRegister, following
 from .vendor import block_memory
 
 __all__ = ["BlockMemory", "Places", "SteadyMemory", "StoredWord", "StreamedMemory", "WordRequest"]
@@ -294,7 +294,7 @@ class StreamedMemory(wiring.Component):
         m.d.comb += [write.en.eq(comes), write.data.eq(word)]
         for port, step in ((write, comes), (read, taken)):
             with m.If(step):
-                m.d.sync += port.addr.eq(Mux(port.addr == self.ROOM - 1, 0, port.addr + 1))
+                m.d.sync += port.addr.eq(following(port.addr, self.ROOM))
         return read.data
 
     def _divided(self, side):

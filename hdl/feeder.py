@@ -125,10 +125,11 @@ class WeightFeeder(wiring.Component):
         places = 1 << (self.depth - 1).bit_length()
         going = Signal(data.StructLayout({
             "en": 1, "write": range(places), "read": range(places)}))
-        took = Signal()
-        m.d.comb += [self.i.ready.eq(1), going.en.eq(self.i.valid)]
+        # With the one that was taken in the cycle before.
+        held, took = Signal.like(self.level), Signal()
+        m.d.comb += [self.i.ready.eq(1), going.en.eq(self.i.valid), self.level.eq(held - took)]
         m.d.sync += [
-            self.level.eq(counted(self.level, self.i.valid, self.take)), took.eq(self.take),
+            held.eq(counted(held, self.i.valid, took)), took.eq(self.take),
             going.write.eq(going.write + self.i.valid), going.read.eq(going.read + took),
         ]
         words = [self.i.payload[lane::self.lanes] for lane in range(self.lanes)]

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 
-__all__ = ["ReservedBuffer", "StreamBuffer", "StreamRegister", "counted"]
+__all__ = ["ReservedBuffer", "StreamBuffer", "StreamRegister", "counted", "following"]
 
 
 def counted(count, up, down):
@@ -15,6 +15,13 @@ def counted(count, up, down):
     Both neighbours are there before it is known which is wanted, so those two may come late.
     """
     return Mux(up & ~down, count + 1, Mux(down & ~up, count - 1, count))
+
+
+def following(place, places):
+    """Return the place after ``place`` of so many, after the last of which comes the first."""
+    if places == 1 << len(place):
+        return (place + 1)[:len(place)]
+    return Mux(place == places - 1, 0, place + 1)
 
 
 class StreamBuffer(wiring.Component):
@@ -58,44 +65,45 @@ class StreamBuffer(wiring.Component):
             "o": Out(stream.Signature(shape)),
             "level": Out(range(depth + 1)),
         })
-        # Of the memory in front of the register at the output: what is in it, whether anything is,
-        # and whether there is room. Here, not below, since proofs refer to them.
-        self.count = Signal(range(depth))
+        # Of the memory in front of the register at the output: the next place to be written and to
+        # be read, whether anything is in it, and whether there is room. Here, not below, since
+        # proofs refer to them.
+        self.written, self.read = Signal(range(depth - 1)), Signal(range(depth - 1))
         self.some = Signal()
         self.free = Signal(init=1)
 
     def elaborate(self, platform):
         m = Module()
-        inner = self.depth - 1
+        places = self.depth - 1
         in_block = self.family == "ice40"
-        # There, addresses wrap by themselves, and no word is read while it is written.
-        places = 1 << (inner - 1).bit_length() if in_block else inner
         m.submodules.storage = storage = memory.Memory(
             shape=Shape.cast(self.shape).width, depth=places, init=[],
             attrs={"ram_style": "block", "no_rw_check": 1} if in_block else {})
         write = storage.write_port()
         read = storage.read_port(domain="sync" if in_block else "comb")
         payload = Signal(Shape.cast(self.shape).width, reset_less=True)
-        count, some, free = self.count, self.some, self.free
+        some, free = self.some, self.free
+        written_after, read_after = (following(place, places)
+                                     for place in (self.written, self.read))
         push, pop, taken = Signal(), Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(1 if self.reserved else free),
             push.eq(self.i.valid & self.i.ready),
             taken.eq(self.o.valid & self.o.ready),
             pop.eq(some & (~self.o.valid | self.o.ready)),
-            write.data.eq(self.i.payload), write.en.eq(push),
-            Value.cast(self.o.payload).eq(payload),
+            write.addr.eq(self.written), write.data.eq(self.i.payload), write.en.eq(push),
+            read.addr.eq(self.read), Value.cast(self.o.payload).eq(payload),
         ]
-        # What the counts say is known as they come to say it: both ends hang on it.
+        # Registers, since both ends hang on them. No word is read while it is written.
         m.d.sync += [
-            count.eq(counted(count, push, pop)),
-            some.eq(push | (some & ~(pop & (count == 1)))),
-            free.eq(pop | (free & ~(push & (count == inner - 1)))),
+            some.eq(push | (some & ~(pop & (read_after == self.written)))),
+            free.eq(pop | (free & ~(push & (written_after == self.read)))),
             self.level.eq(counted(self.level, push, taken)),
         ]
-        for port, step in ((write, push), (read, pop)):
-            with m.If(step):
-                m.d.sync += port.addr.eq(Mux(port.addr == places - 1, 0, port.addr + 1))
+        with m.If(push):
+            m.d.sync += self.written.eq(written_after)
+        with m.If(pop):
+            m.d.sync += self.read.eq(read_after)
         if in_block:
             m.d.comb += [read.en.eq(pop), payload.eq(read.data)]
         with m.If(pop):
@@ -155,8 +163,9 @@ class ReservedBuffer(wiring.Component):
                      self.level_next.eq(counted(self.level, self.i.valid, taken))]
         m.d.sync += self.level.eq(self.level_next)
         if self.family == "ice40":
+            # Of one more, so that its memory has as many places.
             m.submodules.buffer = buffer = StreamBuffer(
-                self.shape, depth=self.depth, family=self.family, reserved=True)
+                self.shape, depth=self.depth + 1, family=self.family, reserved=True)
             wiring.connect(m, wiring.flipped(self.i), buffer.i)
             wiring.connect(m, buffer.o, wiring.flipped(self.o))
             return m
@@ -172,7 +181,7 @@ class ReservedBuffer(wiring.Component):
             self.i.valid | (self.o.valid & ~(taken & (self.level == 1))))
         for place, step in ((self.written, self.i.valid), (self.read, taken)):
             with m.If(step):
-                m.d.sync += place.eq(Mux(place == self.depth - 1, 0, place + 1))
+                m.d.sync += place.eq(following(place, self.depth))
         return m
 
 

@@ -172,16 +172,19 @@ class WeightReader(_MemoryReader):
         last_word, last_tile, end_block, ends = self._count(
             m, free, begin, taken, steps, tiles, blocks)
         m.d.comb += end.eq(ends)
-        back = last_word & ~last_tile
+        # What the address goes back to is there when it begins.
+        again = begin | (last_word & ~last_tile)
+        with m.If(begin | taken):
+            m.d.sync += address.eq(counted_up(address, again, block) if lean
+                                   else Mux(again, block, address + 1))
+        # A step of more than one word leaves time to see where the next block is.
+        opening = Signal()
+        domain = m.d.sync if self.channels > 1 else m.d.comb
+        domain += opening.eq(end_block)
+        with m.If(free | opening):
+            m.d.sync += block.eq(Mux(free, new.weight_base,
+                                     address if self.channels > 1 else address + 1))
         if lean:
-            with m.If(free | taken):
-                m.d.sync += address.eq(counted_up(address, free | back,
-                                                  Mux(free, new.weight_base, block)))
-            # A step has more than one word, so this is in time.
-            opening = Signal()
-            m.d.sync += opening.eq(begin | end_block)
-            with m.If(opening):
-                m.d.sync += block.eq(address)
             return m
         with m.If(free):
             to_window = new.opcode == Opcode.DEPTHWISE
@@ -189,15 +192,7 @@ class WeightReader(_MemoryReader):
                 steps.eq(Mux(to_window, window_steps(self.columns) - 1, new.last_step)),
                 tiles.eq(Mux(to_window, 0, new.tiles)), blocks.eq(new.blocks),
                 side.window.eq(to_window),
-                address.eq(new.weight_base),
             ]
-        with m.Elif(taken):
-            m.d.sync += address.eq(Mux(back, block, address + 1))
-        # Before the block's last word is taken as well: what then is too early does not matter.
-        with m.If(free):
-            m.d.sync += block.eq(new.weight_base)
-        with m.Elif(active & last_word & last_tile):
-            m.d.sync += block.eq(address + 1)
         return m
 
     def _count(self, m, free, begin, taken, steps, tiles, blocks):
@@ -212,11 +207,14 @@ class WeightReader(_MemoryReader):
         counted = ended if late else [end_tile, end_block]
         channels = Const(self.channels - 1, range(max(2, self.channels)))
         last_channel, last_step, last_tile, last_block = (
-            countdown(m, name, start, clear=free, step=begin | step, lean=True) if lean else
+            countdown(m, name, start, clear=free, step=begin | step, lean=True,
+                      spaced=spaced and self.channels > 1) if lean else
             countdown_ahead(m, name, start, restart=begin, step=step, late=after)
-            for name, start, step, after in (
-                ("channels", channels, taken, False), ("steps", steps, end_step, late),
-                ("tiles", tiles, counted[0], late), ("blocks", blocks, counted[1], late)))
+            for name, start, step, spaced, after in (
+                ("channels", channels, taken, False, False),
+                ("steps", steps, end_step, True, late),
+                ("tiles", tiles, counted[0], True, late),
+                ("blocks", blocks, counted[1], True, late)))
         ending = Signal()
         domain = m.d.sync if late else m.d.comb
         domain += ending.eq(last_step & last_tile & last_block)
@@ -330,15 +328,19 @@ class TileWriter(wiring.Component):
         m = Module()
         new = self.layers.payload
         lean = self.instruction.lean
-        active = self.o.valid
+        active = Signal() if lean else self.o.valid
         end = Signal()
         free, begin, _ = _begin(m, self.layers, active, end, C(0, 1))
         tiles, blocks = (new[name] if lean else Signal.like(new[name], name=name, reset_less=True)
                          for name in ("tiles", "blocks"))
         taken, end_block = Signal(), Signal()
-        last_tile, last_block = (countdown(m, name, start, clear=free, step=begin | step, lean=lean)
+        last_tile, last_block = (countdown(m, name, start, clear=free, step=begin | step, lean=lean,
+                                           spaced=lean)
                                  for name, start, step in (("tiles", tiles, taken),
                                                            ("blocks", blocks, end_block)))
+        if lean:
+            # Every other cycle: that leaves time to find out which tile and block are last.
+            m.d.sync += self.o.valid.eq(active & ~taken)
         m.d.comb += [taken.eq(self.o.valid & self.o.ready), end_block.eq(taken & last_tile)]
         m.d.comb += end.eq(end_block & last_block)
         same = [self.o.p.unsigned.eq(new.unsigned), self.o.p.last_step.eq(new.last_step)]

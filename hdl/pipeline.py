@@ -152,6 +152,9 @@ class ConvPipeline(wiring.Component):
         # Twice a step: one that runs, one that arrives; and at least what comes until that is known
         # of the one, and the sender knows that there is room (`_land`).
         depth = max(config.channels + 8, 2 * config.channels, 10)
+        if config.lean:
+            # Places in block RAM cost nothing, and those of a power of two are the easiest to count.
+            depth = 1 << (depth - 1).bit_length()
         buffer = StreamBuffer if config.lean else ReservedBuffer
         m.submodules.activations = activations = buffer(
             self.activations.payload.shape(), depth=depth + config.lean, family=config.family)

@@ -191,23 +191,23 @@ class ActivationReader(wiring.Component):
     def _count(self, m, layer, free, restart, end_row, new_pixel, last_row, pixels, taps, check):
         """Count steps, tiles and blocks, and walk; return whether this is the last step of a tile,
         and whether the last request of the layer begins."""
-        end_tile, end_block, end_layer, ending = Signal(), Signal(), Signal(), Signal()
+        end_tile, end_block, end_layer = Signal(), Signal(), Signal()
+        closing, ending = Signal(), Signal()    # The step is the last of a block; of the layer.
+        # So many rows leave time to find out that it is.
+        lean = self.instruction.lean
+        ahead = self.rows > (3 if lean else 1)
         # Steps are counted as the layer says; the words that it means are what is checked.
         last_step, last_tile, last_block = (
-            countdown(m, name, start, clear=free, step=restart | step,
-                      lean=self.instruction.lean, spaced=spaced)
-            for name, start, step, spaced in (
-                ("steps", layer.last_step, end_row, False),
-                ("tiles", layer.tiles, end_tile, self.rows > 1),
-                ("blocks", layer.blocks, end_block, self.rows > 1)))
+            countdown(m, name, start, clear=free, step=restart | step, lean=lean, spaced=ahead)
+            for name, start, step in (("steps", layer.last_step, end_row),
+                                      ("tiles", layer.tiles, end_tile),
+                                      ("blocks", layer.blocks, end_block)))
         for unit in (pixels, taps, check):
             m.d.comb += [unit.layer.eq(layer), unit.clear.eq(free), unit.restart.eq(restart)]
-        # A tile of more rows than one leaves time to find out that it is the last one.
-        ahead = self.rows > 1 and not self.instruction.lean
         domain = m.d.sync if ahead else m.d.comb
-        domain += ending.eq(last_step & last_tile & last_block)
+        domain += [closing.eq(last_step & last_tile), ending.eq(last_step & last_tile & last_block)]
         m.d.comb += [
-            end_tile.eq(end_row & last_step), end_block.eq(end_tile & last_tile),
+            end_tile.eq(end_row & last_step), end_block.eq(end_row & closing),
             end_layer.eq(end_row & ending),
             pixels.advance.eq(new_pixel), pixels.jump.eq(last_row & last_tile),
             taps.advance.eq(end_row),

@@ -83,15 +83,20 @@ class WordSender(wiring.Component):
 
     def _pass(self, m):
         """Let words that are wanted out as they are."""
-        busy, last, taken = Signal(), Signal(), Signal()
+        busy, sending, last, taken = Signal(), Signal(), Signal(), Signal()
         words_left = Signal.like(self.layers.p.pixels, reset_less=True)
         m.d.comb += [
-            self.layers.ready.eq(~busy), self.idle.eq(~busy), last.eq(words_left == 0),
-            self.o.valid.eq(busy & self.words.valid & self.words.p.live),
+            self.layers.ready.eq(~busy), self.idle.eq(~busy),
+            self.o.valid.eq(sending & self.words.valid & self.words.p.live),
             self.o.p.data.eq(self.words.p.codes), self.o.p.last.eq(last),
-            self.words.ready.eq(~self.words.p.live | (busy & self.o.ready)),
+            self.words.ready.eq(~self.words.p.live | (sending & self.o.ready)),
             taken.eq(self.o.valid & self.o.ready),
         ]
-        m.d.sync += busy.eq(Mux(busy, ~(taken & last), self.layers.valid))
+        # Words are sent a cycle after their instruction came, so that their last one is known.
+        m.d.sync += [
+            busy.eq(Mux(busy, ~(taken & last), self.layers.valid)),
+            sending.eq(busy & ~(taken & last)),
+            last.eq((words_left[1:] == 0) & (words_left[0] == taken)),
+        ]
         with m.If(~busy | taken):
             m.d.sync += words_left.eq(counted_down(words_left, ~busy, self.layers.p.pixels))

@@ -246,7 +246,10 @@ class Sequencer(wiring.Component):
             m.d.sync += unit.eq(opcode)
         sends, slides = opcode == Opcode.SEND, opcode == Opcode.DEPTHWISE
         some = Signal(4)
+        # Their fields are complete long before the last word.
+        steps, blocks = Signal(), Signal()
         m.d.sync += [
+            steps.eq(instruction.last_step != 0), blocks.eq(instruction.blocks != 0),
             *(some[part].eq(frames_left[8 * part:8 * part + 8][part == 0:].any())
               for part in range(len(frames_left) // 8)),
             last_frame.eq(~some.any()),
@@ -257,8 +260,8 @@ class Sequencer(wiring.Component):
             # One unit needs nobody else's results.
             first.other.eq((opcode != unit) & (len(computing) > 1)),
             # The sender knows nothing of taps and blocks, the window unit nothing of taps.
-            first.taps.eq((sends | slides) & (instruction.last_step != 0)),
-            first.blocks.eq(sends & (instruction.blocks != 0)),
+            first.taps.eq((sends | slides) & steps),
+            first.blocks.eq(sends & blocks),
             first.units.eq(Cat(opcode.matches(*(o.value for o in opcodes if o in self.opcodes))
                                for opcodes in UNITS.values())),
         ]

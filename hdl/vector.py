@@ -193,21 +193,23 @@ class VectorUnit(wiring.Component):
         head, slot2 = Signal.like(walker.slot), Signal.like(walker.slot)
         after = Signal.like(head, init=1)       # The place that follows.
         following = Signal.like(head)
-        finished = Signal(range(self.depth + 1))    # Sums that have not left their slots.
+        # Sums that have not left their slots, or did so in the cycle before.
+        finished, gave = Signal(range(self.depth + 2)), Signal()
+        waiting = Signal.like(finished)             # Those that have not.
         there, finishing = Signal(), Signal()       # Whether there are any; one more.
         next1, next2, give = Signal(), Signal(), Signal()
         m.d.comb += [
             next1.eq(stage1.valid & ~stage1.first),
             finishing.eq(stage4.valid & stage4.last),
             give.eq(there & ~next2 & (~tag.valid | tag.ready)),
-            following.eq(Mux(give, after, head)),
+            following.eq(Mux(give, after, head)), waiting.eq(finished - gave),
         ]
         with m.If(give):
             m.d.sync += after.eq(Mux(after == self.depth - 1, 0, after + 1))
         m.d.sync += [
             head.eq(following), next2.eq(next1), slot2.eq(Mux(next1, stage1.slot, following)),
-            finished.eq(counted(finished, finishing, give)),
-            there.eq(finishing | Mux(give, finished > 1, finished > 0)),
+            finished.eq(counted(finished, finishing, gave)), gave.eq(give),
+            there.eq(finishing | Mux(give, waiting > 1, waiting > 0)),
             tag.valid.eq(give | (tag.valid & ~tag.ready)),
         ]
         self._tags(m, walker, head, give)

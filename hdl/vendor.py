@@ -29,7 +29,9 @@ _ECP5_RAM = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}
 #: Block RAMs of ECP5 that take their addresses from the same registers.
 _ECP5_SHARING = 24
 #: Bits of a word that are chosen from the banks by one register.
-_ECP5_CHOSEN = 32
+_ECP5_CHOSEN = 16
+#: Bits of a word from one block RAM, from which on they are likely to lie far from others.
+_ECP5_WIDE = 9
 #: Words of an SPRAM of iCE40, and bits that it can write alone.
 _ICE40_RAM, _ICE40_NIBBLE = 16384, 4
 
@@ -311,6 +313,9 @@ def _inferred_memory(m, family, ports):
 def _ecp5_bank(m, platform, ports, index, start, words):
     """Add a bank of block RAMs; return the word that it gives."""
     bits = (words - 1).bit_length()
+    # Many block RAMs have registers in front of them. Few give bits that lie far apart, and have
+    # theirs behind.
+    behind = ports.registered and words < ports.depth and _ECP5_RAM[words] >= _ECP5_WIDE
     here = ports.write_en
     if ports.depth > words:
         here = here & (ports.write_address[bits:] == start >> bits)
@@ -325,7 +330,7 @@ def _ecp5_bank(m, platform, ports, index, start, words):
             "write_data": ports.write_data[low:low + width],
             "read_address": _resized(m, f"{name}_read_address", ports.read_address, bits),
         }
-        if ports.registered:
+        if ports.registered and not behind:
             inputs = {port: registered_copies(m, platform, "ecp5", value, 1,
                                               name=f"{name}_{port}_copy")[0]
                       for port, value in inputs.items()}
@@ -335,7 +340,8 @@ def _ecp5_bank(m, platform, ports, index, start, words):
             i_clk=ClockSignal(), i_read_en=ports.read_en, o_read_data=given,
             **{f"i_{port}": value for port, value in inputs.items()})
         parts.append(given)
-    return Cat(parts)
+    word = Cat(parts)
+    return _registered(m, f"bank{index}_word", word) if behind else word
 
 
 def _bank_of(address, banks):

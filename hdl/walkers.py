@@ -33,8 +33,10 @@ def countdown(m, name, start, *, clear, step, lean=False, spaced=False):
     if lean:
         left = Signal.like(start, name=f"{name}_left", reset_less=True)
         last = Signal(name=f"{name}_last", reset_less=True)
-        domain = m.d.sync if spaced else m.d.comb
-        domain += last.eq(left == 0)
+        if spaced:
+            m.d.sync += last.eq(clear | (left == 0))
+        else:
+            m.d.comb += last.eq(left == 0)
         with m.If(clear):
             m.d.sync += left.eq(0)
         with m.Elif(step):

@@ -209,10 +209,12 @@ class WindowUnit(wiring.Component):
                 m.d.sync += read.slot.eq(Mux(last, 0, read.slot + 1))
         self._slices(m, step, read)
 
-        # A pixel is counted two cycles late, and the count is looked at one cycle late.
-        left = Signal(range(self.DEPTH + 1), init=self.DEPTH)
-        m.d.sync += left.eq(counted(left, taken, gives[0]))
-        return left > 3, (left == self.DEPTH) & ~gives[0] & ~walker.passed
+        # A pixel is counted two cycles late, and the count is looked at one cycle late. To that, a
+        # place that came back in the cycle before is still to be added.
+        left, returned = Signal(range(self.DEPTH + 1), init=self.DEPTH), Signal()
+        m.d.sync += [returned.eq(taken), left.eq(counted(left, returned, gives[0]))]
+        return left + returned > 3, ((left + returned == self.DEPTH)
+                                     & ~gives[0] & ~walker.passed)
 
     def _slices(self, m, step, read):
         """Give the values of ``read`` lane by lane; no later slice is given bits in vain, since

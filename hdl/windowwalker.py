@@ -76,15 +76,14 @@ class WindowWalker(wiring.Component):
         m.d.sync += [each.eq(self.advance & end)
                      for each, end in zip((line, frame, block), ends, strict=False)]
         new_line, new_frame, new_block = (restart | each for each in (line, frame, block))
-        columns_left, _ = self._countdown(m, "columns", layer.out_width, new_line, passed)
-        last = ~new_line & Mux(passed, columns_left == 2, columns_left == 1)
+        last = self._before_last(m, layer.out_width, new_line, passed)
         with m.If(self.advance):
             m.d.sync += ends[0].eq(last)
         for name, start, reload, step, end in (
                 ("rows", layer.out_height, new_frame, line, ends[1]),
                 ("frames", layer.frames, new_block, frame, ends[2]),
                 ("blocks", layer.blocks, restart, block, ends[3])):
-            last &= self._countdown(m, name, start, reload, step)[1]
+            last &= self._countdown(m, name, start, reload, step)
             with m.If(self.advance):
                 m.d.sync += end.eq(last)
         column = Signal.like(self.column, reset_less=True)
@@ -98,7 +97,7 @@ class WindowWalker(wiring.Component):
         layer, passed = self.layer, self.passed
         # Pixels that are due by the strides, of which there should be as many as are announced.
         due, given, complete = Signal(), Signal(), Signal()
-        _, last_pixel = self._countdown(m, "pixels", layer.out_pixels, new_block, given)
+        last_pixel = self._countdown(m, "pixels", layer.out_pixels, new_block, given)
         m.d.comb += [
             due.eq(self._due(m, "column", layer.window_stride_x, new_line, passed)
                    & self._due(m, "row", layer.window_stride_y, new_frame, line)),
@@ -115,18 +114,35 @@ class WindowWalker(wiring.Component):
         m.d.sync += unfit.eq(
             (layer.out_width >= self.width) | (layer.out_width < 2) | (layer.out_height < 2)
             | (layer.window_stride_x == 0) | (layer.window_stride_y == 0))
-        with m.If(surplus | missing | (restart & unfit)):
+        found = Signal()
+        m.d.sync += found.eq(surplus | missing | (restart & unfit))
+        with m.If(found):
             m.d.sync += self.wrong.eq(1)
 
-    def _countdown(self, m, name, start, reload, step):
-        """Count down from ``start``; return the count, and whether it is zero."""
-        left = Signal.like(start, name=name + "_left", reset_less=True)
-        last = Signal(name=name + "_last", reset_less=True)
+    def _before_last(self, m, start, reload, step):
+        """Count down the columns from ``start``; return whether that gives one in this cycle."""
+        left = Signal.like(start, name="columns_left", reset_less=True)
+        one, two, one_at_first, two_at_first = (
+            Signal(name=f"columns_{name}", reset_less=True)
+            for name in ("one", "two", "one_at_first", "two_at_first"))
+        m.d.sync += [one_at_first.eq(start == 1), two_at_first.eq(start == 2)]
         with m.If(reload):
-            m.d.sync += [left.eq(start), last.eq(start == 0)]
+            m.d.sync += [left.eq(start), one.eq(one_at_first), two.eq(two_at_first)]
+        with m.Elif(step):
+            m.d.sync += [left.eq(left - 1), one.eq(two), two.eq(left == 3)]
+        return ~reload & Mux(step, two, one)
+
+    def _countdown(self, m, name, start, reload, step):
+        """Count down from ``start``; return whether nothing is left."""
+        left = Signal.like(start, name=name + "_left", reset_less=True)
+        last, none = (Signal(name=f"{name}_{what}", reset_less=True) for what in ("last", "none"))
+        # The layer is there two cycles before its first count begins.
+        m.d.sync += none.eq(start == 0)
+        with m.If(reload):
+            m.d.sync += [left.eq(start), last.eq(none)]
         with m.Elif(step):
             m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
-        return left, last
+        return last
 
     def _due(self, m, name, stride, reload, step):
         """Return whether the third row or column has come, and every ``stride``-th from there."""

@@ -223,11 +223,12 @@ class ResultWriter(wiring.Component):
         end = Signal(data.StructLayout({"row": 1, "block": 1, "layer": 1, "live": 1}))
         taken, live = Signal(), Signal()
         last_slot, last_row, last_pixel, last_block = (
-            countdown(m, name, start, clear=clear, step=begin | step, lean=True)
-            for name, start, step in (
-                ("slots", Const(self.slots - 1, range(max(2, self.slots))), taken),
-                ("rows", Const(self.rows - 1, range(max(2, self.rows))), end.row),
-                ("pixels", layer.pixels, end.row & live), ("blocks", layer.blocks, end.block)))
+            countdown(m, name, start, clear=clear, step=begin | step, lean=True, spaced=spaced)
+            for name, start, step, spaced in (
+                ("slots", Const(self.slots - 1, range(max(2, self.slots))), taken, False),
+                ("rows", Const(self.rows - 1, range(max(2, self.rows))), end.row, False),
+                ("pixels", layer.pixels, end.row & live, self.slots > 1),
+                ("blocks", layer.blocks, end.block, self.slots > 1)))
         m.d.comb += [
             taken.eq(busy & self.results.valid), end.row.eq(taken & last_slot),
             end.block.eq(end.row & last_row & (last_pixel | ~live)),

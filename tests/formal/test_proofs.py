@@ -40,9 +40,9 @@ PROOFS = (
      " out.o.ready.eq(1)]"),
     (Handshakes, StreamRegister, "moves.eq(~self.o.valid | self.o.ready)",
      "moves.eq(1)"),
-    (ReservedPlaces, ReservedBuffer, "place.eq(Mux(place == self.depth - 1, 0, place + 1))",
-     "place.eq(Mux(place == self.depth - 2, 0, place + 1))"),
-    (BufferCounts, StreamBuffer, "free & ~(push & (count == inner - 1))", "free"),
+    (ReservedPlaces, ReservedBuffer, "place.eq(following(place, self.depth))",
+     "place.eq(following(place, self.depth - 1))"),
+    (BufferCounts, StreamBuffer, "free & ~(push & (written_after == self.read))", "free"),
     (AxiLiteRules, AxiLitePort, "~axi.wready & ~axi.bvalid", "~axi.wready"),
     (AxiLiteRules, AxiLitePort, "~axi.arready & ~axi.rvalid", "~axi.arready"),
     (AxiLiteRules, AxiLitePort, "idle & ~complete & ~axi.arready", "idle & ~axi.arready"),
@@ -69,7 +69,7 @@ def test_proved_and_can_fail(request, properties, cls, old, new):
 #: Properties that induction does not reach: no run of so many cycles breaks them.
 BOUNDED = (
     (BufferOrder, StreamBuffer, 12, "write.data.eq(self.i.payload), write.en.eq(push)",
-     "write.data.eq(self.i.payload & (count != 1)), write.en.eq(push)"),
+     "write.data.eq(self.i.payload & (self.written != 1)), write.en.eq(push)"),
     (Handshakes, StreamedMemory, 14, "first.o.ready.eq(self.o.ready)",
      "first.o.ready.eq(1)"),
     (Handshakes, WeightReader, 14, "out.o.ready.eq(self.o.ready)", "out.o.ready.eq(1)"),

@@ -202,7 +202,7 @@ def test_wrong_stays_until_a_reset():
             ctx.set(dut.layers.payload, layer.instruction | {"out_height": 1} if fault
                     else layer.instruction)
             ctx.set(dut.layers.valid, 1)
-            await ctx.tick().repeat(3)
+            await ctx.tick().repeat(4)
             for _ in range(20):
                 assert ctx.get(dut.wrong) == fault
                 await ctx.tick()

@@ -215,12 +215,12 @@ class WeightReader(_MemoryReader):
                 ("steps", steps, end_step, True, late),
                 ("tiles", tiles, counted[0], True, late),
                 ("blocks", blocks, counted[1], True, late)))
-        ending = Signal()
-        domain = m.d.sync if late else m.d.comb
-        domain += ending.eq(last_step & last_tile & last_block)
+        closing, ending = Signal(), Signal()    # The step is the last of a block; of the layer.
+        domain = m.d.sync if self.channels > 3 else m.d.comb
+        domain += [closing.eq(last_step & last_tile), ending.eq(last_step & last_tile & last_block)]
         m.d.comb += [
             end_step.eq(taken & last_channel), end_tile.eq(end_step & last_step),
-            end_block.eq(end_tile & last_tile),
+            end_block.eq(end_step & closing),
         ]
         return last_channel & last_step, last_tile, end_block, end_step & ending
 

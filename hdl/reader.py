@@ -126,8 +126,8 @@ class ActivationReader(wiring.Component):
         m = Module()
         # All stages move on together, or none does.
         advance = ~self.requests.valid | self.requests.ready
-        pixels, taps, check = (unit(self.instruction)
-                               for unit in (PixelWalker, TapWalker, CountCheck))
+        pixels, check = PixelWalker(self.instruction), CountCheck(self.instruction)
+        taps = TapWalker(self.instruction, spaced=self.rows > 1)
         m.submodules.pixels = EnableInserter(advance)(pixels)
         m.submodules.taps = EnableInserter(advance)(taps)
         m.submodules.check = check

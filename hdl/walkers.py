@@ -212,6 +212,8 @@ class TapWalker(wiring.Component):
     ----------
     instruction : :class:`hdl.isa.Instruction`, optional
         Widths of the fields.
+    spaced : :class:`bool`
+        Whether it moves every other cycle at most.
 
     Members
     -------
@@ -231,8 +233,9 @@ class TapWalker(wiring.Component):
         Its coordinates from the pixel's first tap.
     """
 
-    def __init__(self, instruction=None):
+    def __init__(self, instruction=None, *, spaced=False):
         self.instruction = instruction or Instruction()
+        self.spaced = spaced
         span = range(self.instruction.tap_span)
         super().__init__({
             "layer": In(self.instruction),
@@ -251,7 +254,7 @@ class TapWalker(wiring.Component):
         next_column, next_row = Signal(), Signal()
         last_word, last_column, last_row = (
             countdown(m, name, start, clear=self.clear, step=self.restart | step,
-                      lean=self.instruction.lean)
+                      lean=self.instruction.lean, spaced=self.spaced)
             for name, start, step in (("words", layer.tap_words, self.advance),
                                       ("columns", layer.kernel_width, next_column),
                                       ("rows", layer.kernel_height, next_row)))

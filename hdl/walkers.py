@@ -24,7 +24,7 @@ def countdown(m, name, start, *, clear, step, lean=False, spaced=False):
     start : Value
         Steps, less one. Looked at when the count begins, also when it does so anew.
     clear : Value, 1 bit
-        Forget the count.
+        Forget the count. If steps are ``spaced``, one has to begin in the cycle after.
     step : Value, 1 bit
         Count; or begin, after ``clear`` and after the last one.
     lean, spaced : bool
@@ -37,9 +37,9 @@ def countdown(m, name, start, *, clear, step, lean=False, spaced=False):
             m.d.sync += last.eq(clear | (left == 0))
         else:
             m.d.comb += last.eq(left == 0)
-        with m.If(clear):
-            m.d.sync += left.eq(0)
-        with m.Elif(step):
+            with m.If(clear):
+                m.d.sync += left.eq(0)
+        with m.If(step if spaced else step & ~clear):
             m.d.sync += left.eq(counted_down(left, last, start))
         return last
     # Less one. An ECP5 register can be set to what it is configured with, and to nothing else.

@@ -212,9 +212,10 @@ class WindowUnit(wiring.Component):
         # A pixel is counted two cycles late, and the count is looked at one cycle late. To that, a
         # place that came back in the cycle before is still to be added.
         left, returned = Signal(range(self.DEPTH + 1), init=self.DEPTH), Signal()
+        free = Signal.like(left)
+        m.d.comb += free.eq(left + returned)
         m.d.sync += [returned.eq(taken), left.eq(counted(left, returned, gives[0]))]
-        return left + returned > 3, ((left + returned == self.DEPTH)
-                                     & ~gives[0] & ~walker.passed)
+        return free > 3, (free == self.DEPTH) & ~gives[0] & ~walker.passed
 
     def _slices(self, m, step, read):
         """Give the values of ``read`` lane by lane; no later slice is given bits in vain, since

@@ -148,8 +148,8 @@ class Configuration:
     @property
     def instruction(self):
         """The :class:`hdl.isa.Instruction` that its units see."""
-        return _instruction(*((self.activation_words, self.weight_words, self.coefficient_words)
-                              if self.lean else ()))
+        return _instruction(*((self.activation_words, self.weight_words, self.coefficient_words,
+                               self.rows, self.columns) if self.lean else ()))
 
     @property
     def counter_width(self):
@@ -237,13 +237,13 @@ CONFIGURATIONS = {config.name: config for config in (
 
 
 @cache
-def _instruction(*words):
-    """The layout for memories of so many words of a lean engine, or for any other one."""
-    if not words:
+def _instruction(*sizes):
+    """The layout for memories and an array of such sizes of a lean engine, or for any other one."""
+    if not sizes:
         return Instruction()
-    activation, weight, coefficient = words
+    activation, weight, coefficient, rows, columns = sizes
     return Instruction(lean_widths(activation_words=activation, weight_words=weight,
-                                   coefficient_words=coefficient))
+                                   coefficient_words=coefficient, rows=rows, columns=columns))
 
 
 def load(name):

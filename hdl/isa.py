@@ -164,12 +164,18 @@ class Instruction(data.StructLayout):
         return min(TAP_SPAN, 1 << Shape.cast(self["in_height"].shape).width)
 
 
-def lean_widths(*, activation_words, weight_words, coefficient_words):
-    """Return the bits of the fields that a lean engine keeps, given the words of its memories.
+def lean_widths(*, activation_words, weight_words, coefficient_words, rows=1, columns=1):
+    """Return the bits of the fields that a lean engine keeps, given the words of its memories and
+    the size of its array.
 
     It knows neither batches nor depthwise layers. An address of activations has a bit more than
-    the memory needs, as base addresses may lie in the padding before it.
+    the memory needs, as base addresses may lie in the padding before it. A pixel has a word at
+    least, and an output channel its coefficients.
     """
+    def bits(count, most):
+        """Return the bits of a count of which one is taken."""
+        return min(most, max(1, (count - 1).bit_length()))
+
     address = min(ADDRESS_WIDTH, (activation_words - 1).bit_length() + 1)
     return {
         "base": address, "out_base": address, "block_step": min(12, address),
@@ -177,8 +183,11 @@ def lean_widths(*, activation_words, weight_words, coefficient_words):
         "y_step": min(13, address), "tap_y_step": min(13, address), "frame_step": 0,
         "in_height": 9, "in_width": 9, "pad_top": 4, "pad_left": 4, "stride_y": 4, "stride_x": 4,
         "dilation_y": 4, "dilation_x": 4, "out_height": 10, "out_width": 10, "frames": 0,
-        "pixels": 16, "kernel_height": 4, "kernel_width": 4, "tap_words": 8, "last_step": 12,
-        "tiles": 14, "blocks": 8, "out_groups": 10, "out_pixels": 0,
+        "pixels": bits(activation_words, 16), "kernel_height": 4, "kernel_width": 4,
+        "tap_words": 8, "last_step": 12,
+        "tiles": bits(-(-activation_words // rows), 14),
+        "blocks": bits(-(-coefficient_words // columns), 8),
+        "out_groups": bits(coefficient_words, 10), "out_pixels": 0,
         "weight_base": min(ADDRESS_WIDTH, weight_words.bit_length()),
         "coefficient_base": min(ADDRESS_WIDTH, coefficient_words.bit_length()),
     }

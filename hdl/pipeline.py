@@ -153,7 +153,7 @@ class ConvPipeline(wiring.Component):
         # of the one, and the sender knows that there is room (`_land`).
         depth = max(config.channels + 8, 2 * config.channels, 10)
         if config.lean:
-            # Places in block RAM cost nothing, and those of a power of two are the easiest to count.
+            # Block RAM has places to spare, and a power of two of them is the easiest to count.
             depth = 1 << (depth - 1).bit_length()
         buffer = StreamBuffer if config.lean else ReservedBuffer
         m.submodules.activations = activations = buffer(

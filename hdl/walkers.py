@@ -34,12 +34,16 @@ def countdown(m, name, start, *, clear, step, lean=False, spaced=False):
         left = Signal.like(start, name=f"{name}_left", reset_less=True)
         last = Signal(name=f"{name}_last", reset_less=True)
         if spaced:
-            m.d.sync += last.eq(clear | (left == 0))
-        else:
-            m.d.comb += last.eq(left == 0)
-            with m.If(clear):
-                m.d.sync += left.eq(0)
-        with m.If(step if spaced else step & ~clear):
+            # Less one, there is no carry if nothing is left; nor after that, until it begins anew.
+            less = left + (~last).replicate(len(left))
+            m.d.sync += last.eq(clear | ~(less[-1] | (step & last)))
+            with m.If(step):
+                m.d.sync += left.eq(Mux(last, start, less))
+            return last
+        m.d.comb += last.eq(left == 0)
+        with m.If(clear):
+            m.d.sync += left.eq(0)
+        with m.Elif(step):
             m.d.sync += left.eq(counted_down(left, last, start))
         return last
     # Less one. An ECP5 register can be set to what it is configured with, and to nothing else.

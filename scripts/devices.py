@@ -89,7 +89,7 @@ DEVICES = MappingProxyType({device.name: device for device in (
     Device(name="ice40up5k", family="ice40", synthesis="synth_ice40 -device u -dffe_min_ce_use 5",
            # A cell that has found no place in so many attempts would not find one in the hours
            # that nextpnr spends on it otherwise.
-           place=("--up5k", "--package", "sg48", "--placer-heap-cell-placement-timeout", "100"),
+           place=("--up5k", "--package", "sg48", "--placer-heap-cell-placement-timeout", "10"),
            speed="up", flip_flops=_ICE40_FLIP_FLOPS,
            lut=5280, ff=5280, dsp=8, bram=30,
            # Remembered of Lattice FPGA-DS-02008, register-to-register performance.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdl.isa import Instruction, Opcode
+from hdl.isa import Instruction, Opcode, lean_widths
 from hdl.operands import CoefficientReader, StoredCoefficients, TileWriter, WeightReader
 from sim.streams import bits, random_gaps, send
 from tests.hdl.bench import simulate
@@ -191,6 +191,37 @@ def test_tiles_in_order(layers, seed, pause):
     if not pause:
         assert in_a_row(cycles, [(layer["blocks"] + 1) * (layer["tiles"] + 1)
                                  for layer in layers])
+
+
+@pytest.mark.parametrize("share", [0.3, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_tiles_of_a_lean_engine(seed, share):
+    """The same, and none after the last one of a layer, which is accepted only then."""
+    source = random.Random(seed)
+    layers = [(source.randrange(5), source.randrange(4)) for _ in range(4)]
+    dut = TileWriter(Instruction(lean_widths(activation_words=64, weight_words=64,
+                                             coefficient_words=64)))
+    renewed, accepted = [], []
+
+    async def bench(ctx):
+        ctx.set(dut.layers.valid, 1)
+        for _ in range(600):
+            if len(accepted) == len(layers):
+                return
+            tiles, blocks = layers[len(accepted)]
+            ctx.set(dut.layers.payload, {"tiles": tiles, "blocks": blocks})
+            ctx.set(dut.o.ready, source.random() < share)
+            if ctx.get(dut.o.valid) and ctx.get(dut.o.ready):
+                renewed.append(ctx.get(dut.o.p.renew))
+            if ctx.get(dut.layers.ready):
+                accepted.append(len(renewed))
+            await ctx.tick()
+
+    simulate(dut, bench)
+    counts = [(tiles + 1) * (blocks + 1) for tiles, blocks in layers]
+    assert accepted == list(itertools.accumulate(counts))
+    assert renewed == [int(tile == 0) for tiles, blocks in layers
+                       for _ in range(blocks + 1) for tile in range(tiles + 1)]
 
 
 @pytest.mark.parametrize("reader", [WeightReader, CoefficientReader])

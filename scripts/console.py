@@ -1,6 +1,8 @@
 """How the command speaks: errors in one line, and what is running on anything slow."""
 
 import importlib
+import signal
+import threading
 from contextlib import contextmanager
 
 import click
@@ -46,6 +48,20 @@ def _one_line():
         raise Refused(error.format_message().rstrip(".") + hint) from None
 
 
+@contextmanager
+def _terminable():
+    """Let SIGTERM do what Ctrl-C does: end the tools that run, and remove what is half written."""
+    if threading.current_thread() is not threading.main_thread():
+        # Only there can it be handled.
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Commands(click.Group):
     """A group of commands whose errors of usage take one line.
 
@@ -78,6 +94,11 @@ class Commands(click.Group):
         """Write the list of commands, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.modules[name][1]) for name in self.list_commands(ctx)])
+
+    def main(self, *arguments, **options):
+        """Run the command that the arguments name."""
+        with _terminable():
+            return super().main(*arguments, **options)
 
     def parse_args(self, ctx, args):
         with _one_line():

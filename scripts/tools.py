@@ -87,7 +87,13 @@ class Toolchain:
                                        stdin=subprocess.DEVNULL, stdout=sink,
                                        stderr=subprocess.STDOUT)
             self._processes.add(process)
-        status = process.wait()
+        try:
+            status = process.wait()
+        except BaseException:
+            # Ctrl-C reaches the tool as well, SIGTERM does not.
+            process.terminate()
+            process.wait()
+            raise
         with self._lock:
             self._processes.discard(process)
             if self._stopped:

@@ -1,5 +1,8 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -153,6 +156,29 @@ def test_real_process_says_one_line_of_what_it_cannot_do(tmp_path, arguments):
     assert notices in ([], ["Generating and linting tiny"])
     assert error.startswith("celosia: ")
     assert [entry.read_text() for entry in tmp_path.iterdir()] == ["kept"]
+
+
+def test_termination_ends_the_tools_as_well(tmp_path):
+    """Of which one says its number and sleeps."""
+    said = tmp_path / "number"
+    for tool in ("yosys", "nextpnr-ice40"):
+        path = tmp_path / tool
+        path.write_text("#!/bin/sh\n[ \"$1\" = --version ] && exit\n"
+                        f"echo $$ >{said}.part; mv {said}.part {said}; exec sleep 600\n",
+                        encoding="utf-8")
+        path.chmod(0o755)
+    process = subprocess.Popen(
+        [COMMAND, "synth", "--native", "--config", "tiny", "--part", "pipeline",
+         "-o", tmp_path / "out"], cwd=tmp_path, text=True, stderr=subprocess.PIPE,
+        env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"})
+    while not said.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[1].rstrip().endswith("Aborted!")
+    assert process.returncode == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(said.read_text(encoding="utf-8")), 0)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -27,7 +27,7 @@ _ECP5_WIDTH = 18        # Bits of a factor of its DSP block.
 #: Words of a block RAM of ECP5, and how many bits each then has.
 _ECP5_RAM = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}
 #: Block RAMs of ECP5 that take their addresses from the same registers.
-_ECP5_SHARING = 24
+_ECP5_SHARING = 16
 #: Bits of a word that are chosen from the banks by one register.
 _ECP5_CHOSEN = 16
 #: Bits of a word from one block RAM, from which on they are likely to lie far from others.

@@ -27,8 +27,8 @@ class BlockMemory(wiring.Component):
     family : :class:`str`
         One of :data:`hdl.vendor.FAMILIES`.
     registered : :class:`bool`
-        Whether a register comes first, since addresses and data may have far to go to many block
-        RAMs. Then ``read_en`` has to be high always.
+        Whether two registers come first, since addresses and data may have far to go to many block
+        RAMs, of which each bank has its own enable. Then ``read_en`` has to be high always.
 
     Members
     -------
@@ -41,8 +41,10 @@ class BlockMemory(wiring.Component):
         Word of the address of :attr:`latency` cycles ago, counting those of ``read_en``.
     """
 
-    #: Without the register in front.
+    #: Without registers in front.
     LATENCY = 2
+    #: Registers in front, if there are any.
+    FRONT = 2
 
     def __init__(self, *, width, depth, family="portable", registered=False):
         check_range("Width", width, 1, 1024)
@@ -51,7 +53,7 @@ class BlockMemory(wiring.Component):
         self.depth = depth
         self.family = family
         self.registered = registered
-        self.latency = self.LATENCY + registered
+        self.latency = self.LATENCY + (self.FRONT if registered else 0)
         super().__init__({
             "write_en": In(1),
             "write_address": In(range(depth)),
@@ -113,8 +115,8 @@ class SteadyMemory(wiring.Component):
         A word, :attr:`LATENCY` cycles after its request, and its :class:`StoredWord`.
     """
 
-    #: Two registers for the address, the memory, and a register for the word.
-    LATENCY = 3 + BlockMemory.LATENCY
+    #: The memory, with registers in front, and a register for the word.
+    LATENCY = BlockMemory.FRONT + BlockMemory.LATENCY + 1
     WRITING = 1
 
     def __init__(self, *, width, depth, side, parts=1, family="portable"):
@@ -137,28 +139,17 @@ class SteadyMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         part_width = self.width // self.parts
-
-        def register(value, name):
-            register = Signal(Value.cast(value).shape(), name=name, reset_less=True)
-            m.d.sync += register.eq(value)
-            return register
-
-        # Block RAMs may lie all over the device, with registers of their own in front. What goes
-        # to these leaves registers here; as does the word, once it is known which of them gives it.
-        address = register(self.request.address, "address")
-        write_address, write_data = (register(value, name) for value, name in (
-            (self.write_address, "written_address"), (self.write_data, "written_data")))
-        write_en = Signal(self.parts)
-        m.d.sync += write_en.eq(self.write_en)
+        # Block RAMs may lie all over the device: so registers come first, and one behind, once it
+        # is known which of them gives the word.
         word = Signal(self.width, reset_less=True)
         for part in range(self.parts):
             m.submodules[f"part{part}"] = storage = BlockMemory(
                 width=part_width, depth=self.depth, family=self.family, registered=True)
             m.d.comb += [
-                storage.write_en.eq(write_en[part]),
-                storage.write_address.eq(write_address),
-                storage.write_data.eq(write_data.word_select(part, part_width)),
-                storage.read_en.eq(1), storage.read_address.eq(address),
+                storage.write_en.eq(self.write_en[part]),
+                storage.write_address.eq(self.write_address),
+                storage.write_data.eq(self.write_data.word_select(part, part_width)),
+                storage.read_en.eq(1), storage.read_address.eq(self.request.address),
             ]
             m.d.sync += word.word_select(part, part_width).eq(storage.read_data)
 

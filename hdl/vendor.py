@@ -174,20 +174,24 @@ def block_memory(m, platform, family, ports):
 
     On ECP5 the second register is the block RAM's own, which synthesis would not use, and the
     memory is as deep as block RAMs can be, so that few of them share a bit of the output; but many
-    share an address, and some of them each have registers of their own for that. Elsewhere
-    synthesis finds the block RAM, and needs no logic for a word that is read while it is written.
+    share an address, and some of them each have registers of their own for that. With registers in
+    front nothing else drives a block RAM. Elsewhere synthesis finds the block RAM, and needs no
+    logic for a word that is read while it is written.
     """
     if platform is None or family != "ecp5":
         _inferred_memory(m, family, ports)
         return
 
     banks = ecp5_banks(ports.depth)
-    words = [_ecp5_bank(m, platform, ports, index, *bank) for index, bank in enumerate(banks)]
+    inputs = _ecp5_inputs(m, ports, banks)
+    words = [_ecp5_bank(m, platform, ports, inputs, index, count)
+             for index, (_, count) in enumerate(banks)]
     if len(banks) == 1:
         m.d.comb += ports.read_data.eq(words[0])
         return
-    chosen = [_bank_of(ports.read_address, banks)]
-    for stage in range(ports.latency):
+    # The address may have come from the first of the registers.
+    chosen = [_bank_of(inputs["read_address"], banks)]
+    for stage in range(ports.latency - ports.registered):
         chosen.append(Signal(range(len(banks)), name=f"bank{stage}", reset_less=True))
         with m.If(ports.read_en):
             m.d.sync += chosen[-1].eq(chosen[-2])
@@ -298,6 +302,9 @@ def _inferred_memory(m, family, ports):
     # address.
     early = family == "ice40" and not ports.registered
     if ports.registered:
+        inputs = [(to, _registered(m, f"first{index}", value,
+                                   reset_less=value is not ports.write_en))
+                  for index, (to, value) in enumerate(inputs)]
         inputs = [(to, _registered(m, f"registered{index}", value))
                   for index, (to, value) in enumerate(inputs)]
     source = ports.read_address if early else read.data
@@ -310,35 +317,50 @@ def _inferred_memory(m, family, ports):
         m.d.sync += second.eq(source)
 
 
-def _ecp5_bank(m, platform, ports, index, start, words):
+def _ecp5_inputs(m, ports, banks):
+    """Return what goes to the ``banks``, from the first registers if there are any: ``write_en``
+    is a list of one for each."""
+    write_en = []
+    for start, words in banks:
+        bits = (words - 1).bit_length()
+        here = ports.write_address[bits:] == start >> bits if words < ports.depth else 1
+        write_en.append(ports.write_en & here)
+    inputs = {"write_address": ports.write_address, "write_data": ports.write_data}
+    read_address = ports.read_address
+    if ports.registered:
+        write_en = [_registered(m, f"bank{index}_here", here, reset_less=False)
+                    for index, here in enumerate(write_en)]
+        inputs = {port: _registered(m, f"first_{port}", value) for port, value in inputs.items()}
+        read_address = _registered(m, "first_read_address", read_address)
+    return {**inputs, "write_en": write_en, "read_address": read_address}
+
+
+def _ecp5_bank(m, platform, ports, inputs, index, words):
     """Add a bank of block RAMs; return the word that it gives."""
     bits = (words - 1).bit_length()
-    # Many block RAMs have registers in front of them. Few give bits that lie far apart, and have
-    # theirs behind.
+    # Many block RAMs have registers of their own in front of them. Few give bits that lie far
+    # apart, and have theirs behind.
     behind = ports.registered and words < ports.depth and _ECP5_RAM[words] >= _ECP5_WIDE
-    here = ports.write_en
-    if ports.depth > words:
-        here = here & (ports.write_address[bits:] == start >> bits)
     parts = []
     most = _ECP5_SHARING * _ECP5_RAM[words]
     for part, low in enumerate(range(0, ports.width, most)):
         width = min(most, ports.width - low)
         name = f"bank{index}_{part}"
-        inputs = {
-            "write_en": _resized(m, f"{name}_write_en", here, 1),
-            "write_address": _resized(m, f"{name}_write_address", ports.write_address, bits),
-            "write_data": ports.write_data[low:low + width],
-            "read_address": _resized(m, f"{name}_read_address", ports.read_address, bits),
+        own = {
+            "write_en": inputs["write_en"][index],
+            "write_data": inputs["write_data"][low:low + width],
+            **{port: _resized(m, f"{name}_{port}", inputs[port], bits)
+               for port in ("write_address", "read_address")},
         }
         if ports.registered and not behind:
-            inputs = {port: registered_copies(m, platform, "ecp5", value, 1,
-                                              name=f"{name}_{port}_copy")[0]
-                      for port, value in inputs.items()}
+            own = {port: registered_copies(m, platform, "ecp5", value, 1,
+                                           name=f"{name}_{port}_copy")[0]
+                   for port, value in own.items()}
         given = Signal(width, name=f"{name}_given")
         m.submodules[name] = Instance(
             "celosia_ecp5_bank", p_WIDTH=width, p_SLICE=_ECP5_RAM[words], p_ADDRESS=bits,
             i_clk=ClockSignal(), i_read_en=ports.read_en, o_read_data=given,
-            **{f"i_{port}": value for port, value in inputs.items()})
+            **{f"i_{port}": value for port, value in own.items()})
         parts.append(given)
     word = Cat(parts)
     return _registered(m, f"bank{index}_word", word) if behind else word
@@ -363,7 +385,7 @@ def _resized(m, name, value, shape):
     return resized
 
 
-def _registered(m, name, value):
-    register = Signal(value.shape(), name=name, reset_less=True)
+def _registered(m, name, value, *, reset_less=True):
+    register = Signal(value.shape(), name=name, reset_less=reset_less)
     m.d.sync += register.eq(value)
     return register

@@ -183,7 +183,7 @@ def block_memory(m, platform, family, ports):
         return
 
     banks = ecp5_banks(ports.depth)
-    inputs = _ecp5_inputs(m, ports, banks)
+    inputs = _ecp5_inputs(m, platform, ports, banks)
     words = [_ecp5_bank(m, platform, ports, inputs, index, count)
              for index, (_, count) in enumerate(banks)]
     if len(banks) == 1:
@@ -317,7 +317,7 @@ def _inferred_memory(m, family, ports):
         m.d.sync += second.eq(source)
 
 
-def _ecp5_inputs(m, ports, banks):
+def _ecp5_inputs(m, platform, ports, banks):
     """Return what goes to the ``banks``, from the first registers if there are any: ``write_en``
     is a list of one for each."""
     write_en = []
@@ -330,7 +330,9 @@ def _ecp5_inputs(m, ports, banks):
     if ports.registered:
         write_en = [_registered(m, f"bank{index}_here", here, reset_less=False)
                     for index, here in enumerate(write_en)]
-        inputs = {port: _registered(m, f"first_{port}", value) for port, value in inputs.items()}
+        # Other memories may be written from the same word, and lie far from this one.
+        inputs = {port: registered_copies(m, platform, "ecp5", value, 1, name=f"first_{port}")[0]
+                  for port, value in inputs.items()}
         read_address = _registered(m, "first_read_address", read_address)
     return {**inputs, "write_en": write_en, "read_address": read_address}
 

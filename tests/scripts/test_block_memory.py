@@ -66,7 +66,7 @@ class Pair(wiring.Component):
         return m
 
 
-def test_only_registers_drive_block_memory(tmp_path):
+def test_only_registers_drive_block_memory_and_each_memory_has_its_own(tmp_path):
     cells = cells_of(Pair(), "lfe5u-85f", tmp_path)
 
     def ends(name, direction):
@@ -82,9 +82,11 @@ def test_only_registers_drive_block_memory(tmp_path):
         assert {cells[name]["type"] for name in found} == {"TRELLIS_FF"}
         return found
 
+    behind = []
     for index in range(2):
         blocks = {name for name, cell in cells.items()
                   if cell["type"] == "DP16KD" and name.startswith(f"memory{index}.")}
         assert len(blocks) == 20 + 1 + 1
         near = before(blocks)
-        before(name for name in near if "_copy" in name)
+        behind.append(near | before(name for name in near if "_copy" in name))
+    assert not behind[0] & behind[1]

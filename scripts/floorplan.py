@@ -11,7 +11,7 @@ from collections import defaultdict
 from itertools import groupby
 from typing import NamedTuple
 
-__all__ = ["DSP", "RAM", "Site", "plan", "plan_memories", "sites"]
+__all__ = ["DSP", "RAM", "Site", "plan", "plan_memories", "read_sites", "sites"]
 
 
 #: What nextpnr calls a DSP block and a block RAM of ECP5.
@@ -59,6 +59,11 @@ def sites(device, directory, toolchain):
     toolchain.run(device.router, [*device.place, "--out-of-context", "--json", "sites.json",
                                   "--no-route", "--write", "sites-placed.json"],
                   log=directory / "sites.log")
+    return read_sites(directory)
+
+
+def read_sites(directory):
+    """Return what :func:`sites` has found, from the files that it has left in ``directory``."""
     placed = json.loads((directory / "sites-placed.json").read_text(encoding="utf-8"))
     names = {kind: [cell["attributes"]["NEXTPNR_BEL"]
                     for cell in placed["modules"]["top"]["cells"].values() if cell["type"] == kind]

@@ -18,6 +18,7 @@ from scripts.options import (
     report_option,
     writing,
 )
+from scripts.refine import ROUNDS
 from scripts.report import json_of, table
 from scripts.synth import PARTS, synthesise
 from scripts.tools import Toolchain
@@ -73,6 +74,9 @@ Examples:
 @click.option("--seeds", metavar="N", default=1, show_default=True,
               type=click.IntRange(1, 1000), help="Placements to try; the report has the median.")
 @jobs_option
+@click.option("--refine", "rounds", metavar="N", type=click.IntRange(0, 100),
+              help="On ECP5, times that cells on long paths are moved and routed again, until two "
+              f"have not helped; by default {ROUNDS}, and 0 with --board.")
 @click.option("--resume", is_flag=True,
               help="Keep the netlist and the placements in DIR that were made from the same.")
 @report_option
@@ -80,8 +84,8 @@ Examples:
               help="Exit with status 1 if the median is below this frequency.")
 @click.option("--native", is_flag=True,
               help="Take yosys and nextpnr from PATH, in place of those from PyPI.")
-def synth(config, directory, name, clock, part, units, seeds, jobs, resume, report, target,
-          native):
+def synth(config, directory, name, clock, part, units, seeds, jobs, rounds, resume, report,
+          target, native):
     """Synthesise, place and route the engine, or its pipeline; report area and speed.
 
     DIR receives the netlist, and the log and report of every tool and seed. Cells are counted
@@ -93,7 +97,7 @@ def synth(config, directory, name, clock, part, units, seeds, jobs, resume, repo
     is slower than the clock. How to load and use it is in docs/boards.md.
     """
     board = BOARDS[name] if name else None
-    _check_usage(config, board, clock, part, units)
+    _check_usage(config, board, clock, part, units, rounds)
     tools = Toolchain(native=native)
     if units:
         _units(config, directory, tools, report)
@@ -108,7 +112,8 @@ def synth(config, directory, name, clock, part, units, seeds, jobs, resume, repo
             component = PARTS[part](config)
         with writing():
             figures = synthesise(component, config, directory, seeds=seeds, target=target,
-                                 jobs=jobs, resume=resume, toolchain=tools)
+                                 jobs=jobs, resume=resume, toolchain=tools,
+                                 rounds=ROUNDS if rounds is None else rounds)
     with writing():
         figures["part"] = part
         if report:
@@ -130,7 +135,7 @@ def _units(config, directory, tools, report):
     output().print(unit_table(config, found))
 
 
-def _check_usage(config, board, clock, part, units):
+def _check_usage(config, board, clock, part, units, rounds):
     if config is None and board is None:
         raise click.UsageError("Missing option '--config', or '--board'")
     if clock is not None and board is None:
@@ -139,6 +144,8 @@ def _check_usage(config, board, clock, part, units):
         raise click.UsageError("--units is for the engine of a --config")
     if part != "engine" and board is not None:
         raise click.UsageError(f"--part {part} is not for --board, which takes the engine")
+    if rounds and (board is not None or device_of(config).family != "ecp5"):
+        raise click.UsageError("--refine is for a --config whose device is of family ECP5")
 
 
 def _show_board(board, figures):
@@ -158,6 +165,9 @@ def _show(config, figures):
     path = figures["critical_path"]
     if max(figures["fmax_mhz_routed"]) > max(figures["fmax_mhz_seeds"]):
         seeds += f", cut to the data sheet's {figures['ceiling_mhz']:g}"
+    if any(figures["refined"]):
+        seeds += "; before refinement: " + ", ".join(
+            f"{refined['before_mhz']:.2f}" for refined in figures["refined"])
     console.print(f"\nFmax {figures['fmax_mhz']:.2f} MHz, the median of: {seeds}\n"
                   f"Peak {figures['peak_gops']:.3f} GOPS, from {config.rows * config.columns} "
                   "multiply-accumulates a cycle\n"

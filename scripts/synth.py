@@ -1,6 +1,7 @@
 """Synthesis, placement and routing of a configuration's engine, with an honest report."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 from hdl.pipeline import ConvPipeline
@@ -8,9 +9,10 @@ from hdl.scan import ScanWrapper
 from hdl.top import CONTROLS
 from scripts.console import CheckFailed, running
 from scripts.devices import device_of
-from scripts.floorplan import DSP, RAM, plan, plan_memories, sites
+from scripts.floorplan import DSP, RAM, plan, plan_memories, read_sites, sites
 from scripts.generate import TOP, verilog_of
 from scripts.netlist import cells_of, open_carries, pin, trim
+from scripts.refine import ROUNDS, refine
 from scripts.report import ceiling, cells, critical_path, fmax, shortage, summary, totals
 from scripts.resume import digest, is_current, keep_key
 
@@ -21,7 +23,8 @@ __all__ = ["PARTS", "map_cells", "synthesise"]
 #: which also fits devices that are too small for the rest.
 PARTS = {"engine": CONTROLS["axi"], "pipeline": ConvPipeline}
 #: What of this package decides what becomes of Verilog.
-_SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py")
+_SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py", "refine/delays.py",
+            "refine/moves.py", "refine/rounds.py", "refine/slices.py", "refine/timing.py")
 
 #: Yosys commands after which short counters and comparisons are gates. They would become carry
 #: chains, which take a wire more on the way from what is before to what is behind, since no logic
@@ -43,7 +46,7 @@ _PLACER = {"ecp5": ("--placer", "static")}
 
 
 def synthesise(component, config, directory, *, toolchain, seeds=1, target=None, jobs=None,
-               resume=False, board=None):
+               resume=False, board=None, rounds=ROUNDS):
     """Place and route ``component`` on the device of ``config``; return the report.
 
     All files of the run are kept in ``directory``: ``design.v``, ``netlist.json``, and for each
@@ -70,6 +73,8 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
         from the same.
     board : Board, optional
         Whose pins and device the design is for; its bits are then in ``nextpnr-SEED.bits``.
+    rounds : int
+        Rounds of refinement of each placement, on ECP5 and without a board.
 
     Raises
     ------
@@ -95,10 +100,13 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
     key = digest(verilog, repr((config, versions)), *map(_source, _SOURCES))
     pinned = _netlist(device, config, directory, toolchain, key=key, resume=resume)
     asked = max(device.ask, target or 0)
+    if device.family != "ecp5" or board:
+        rounds = 0
     with running(f"Placing and routing {config.name} with {device.router} for {device.name}",
-                 steps=seeds) as advance:
+                 steps=seeds * (1 + rounds)) as advance:
         runs = _place(device, config, directory, toolchain, seeds=seeds, asked=asked,
-                      advance=advance, board=board, jobs=jobs, key=key, resume=resume)
+                      advance=advance, board=board, jobs=jobs, key=key, resume=resume,
+                      rounds=rounds)
 
     slowest = min(runs, key=fmax)
     counts = totals(device, runs[0], _log(directory, 1).read_text(encoding="utf-8"))
@@ -106,6 +114,7 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
         **summary(config, device, [fmax(run) for run in runs], counts),
         "fmax_mhz_routed": [round(fmax(run), 2) for run in runs],
         "ceiling_mhz": ceiling(device, counts),
+        "refined": [run.get("refined") for run in runs],
         "asked_mhz": asked,
         "pinned": pinned,
         "wrapper": wrapper and {"lut": wrapper.gates, "ff": wrapper.registers},
@@ -116,7 +125,7 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
 
 
 def _source(name):
-    return Path(__file__).with_name(name).read_bytes()
+    return (Path(__file__).parent / name).read_bytes()
 
 
 def _netlist(device, config, directory, toolchain, *, key, resume):
@@ -167,9 +176,8 @@ def _prepare(device, config, directory, toolchain):
     path = directory / "netlist.json"
     netlist = json.loads(path.read_text(encoding="utf-8"))
     prepare(netlist)
-    pinned = 0
+    pinned, places = 0, sites(device, directory, toolchain) if device.family == "ecp5" else {}
     if config.family == "ecp5":
-        places = sites(device, directory, toolchain)
         pinned = pin(netlist, plan(config, places[DSP])
                      | plan_memories(cells_of(netlist, RAM), places[RAM]))
     path.write_text(json.dumps(netlist), encoding="utf-8")
@@ -177,8 +185,9 @@ def _prepare(device, config, directory, toolchain):
 
 
 def _place(device, config, directory, toolchain, *, seeds, asked, advance, board, jobs, key,
-           resume):
-    """Place and route with every seed whose report may not be kept; return nextpnr's reports."""
+           resume, rounds):
+    """Place and route with every seed whose report may not be kept; return nextpnr's reports, or
+    what refinement made of them."""
     context = ["--out-of-context"] if device.out_of_context else ["--pcf-allow-unconstrained"]
     pins = board.constraints() if board else device.pins
     if pins:
@@ -204,18 +213,42 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
 
     def job(seed):
         report, bits = directory / f"nextpnr-{seed}.json", directory / f"nextpnr-{seed}.bits"
-        arguments = [*common, "--seed", str(seed), "--freq", str(asked), "--timing-allow-fail",
-                     "--report", report.name]
+        files = directory / f"routed-{seed}.json", directory / f"routed-{seed}.sdf"
+        asking = ["--freq", str(asked), "--timing-allow-fail"]
+        arguments = [*common, "--seed", str(seed), *asking, "--report", report.name]
+        writing = ["--write", files[0].name, "--sdf", files[1].name]
         if board:
             arguments += [BITS[device.family], bits.name]
-        own = digest(key, pins, *arguments)
+        own = digest(key, pins, str(rounds), *arguments)
         if not (resume and is_current(report, own) and (bits.exists() or not board)):
             report.unlink(missing_ok=True)
-            toolchain.run(device.router, arguments, log=_log(directory, seed), explain=explain)
+            toolchain.run(device.router, [*arguments, *writing] if rounds else arguments,
+                          log=_log(directory, seed), explain=explain)
+            advance()
+            if rounds and report.exists():
+                routing = [*device.place, *context, "--no-pack", "--no-place", *asking,
+                           "--json", files[0].name, *writing]
+                _refine(report, files, advance=advance, rounds=rounds,
+                        rams=read_sites(directory)[RAM],
+                        route=partial(toolchain.run, device.router, routing,
+                                      log=directory / f"refine-{seed}.log"))
             keep_key(report, own)
-        advance()
+        else:
+            for _ in range(1 + rounds):
+                advance()
 
     pack()
     toolchain.run_all([lambda seed=seed: job(seed) for seed in range(1, seeds + 1)], jobs)
     return [json.loads((directory / f"nextpnr-{seed}.json").read_text(encoding="utf-8"))
             for seed in range(1, seeds + 1)]
+
+
+def _refine(report_path, files, *, rounds, **options):
+    """Refine the routed design ``files``; its report becomes that of the best round."""
+    report = json.loads(report_path.read_text(encoding="utf-8"))
+    report_path.unlink()
+    if len(report["fmax"]) == 1:
+        report = refine(report, files, rounds=rounds, **options)
+    report_path.write_text(json.dumps(report), encoding="utf-8")
+    for path in files:
+        path.unlink(missing_ok=True)

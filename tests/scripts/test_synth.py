@@ -29,7 +29,7 @@ ECP5 = replace(CONFIGURATIONS["tiny"], device="lfe5u-25f", multiplier="portable"
 
 def test_ecp5_report(tmp_path):
     """Two seeds, out of context: multipliers in DSP blocks, no cells that are not the block's."""
-    report = synthesise(Grid(), ECP5, tmp_path, toolchain=Toolchain(), seeds=2)
+    report = synthesise(Grid(), ECP5, tmp_path, toolchain=Toolchain(), seeds=2, rounds=1)
     assert list(report)[:len(KEYS)] == KEYS
     assert json.loads(json.dumps(report)) == report
     assert (report["config"], report["device"], report["speed"]) == ("tiny", "lfe5u-25f", "6")
@@ -50,6 +50,8 @@ def test_ecp5_report(tmp_path):
     assert 0 < log.find("Executing SPLITNETS pass") < log.find("Executing ABC9_EXE pass")
     assert {path.name for path in tmp_path.iterdir()} == {
         "design.v", "netlist.json", "netlist.json.key", "yosys.log", "pack.log", "pack.log.key",
+        "sites.json", "sites-placed.json", "sites.log",
+        *(f"refine-{seed}.log" for seed in (1, 2)),
         *(f"nextpnr-{seed}.{kind}" for seed in (1, 2) for kind in ("log", "json", "json.key"))}
 
 
@@ -97,20 +99,23 @@ def test_what_was_made_from_the_same_is_kept(tmp_path):
     everything is if nobody asks for less."""
     def made(rows=2, **options):
         before = times(tmp_path)
-        report = synthesise(Grid(rows=rows), ECP5, tmp_path, toolchain=Toolchain(), **options)
+        report = synthesise(Grid(rows=rows), ECP5, tmp_path, toolchain=Toolchain(), rounds=1,
+                            **options)
         now = times(tmp_path)
         return report, {name for name in now if now[name] != before.get(name)}
 
     two, _ = made(seeds=2)
-    everything = {"netlist.json", "yosys.log", "pack.log", "nextpnr-1.log", "nextpnr-1.json"}
+    everything = {"netlist.json", "yosys.log", "sites.json", "sites-placed.json", "sites.log",
+                  "pack.log", "nextpnr-1.log", "nextpnr-1.json", "refine-1.log"}
     three, added = made(seeds=3, resume=True, jobs=1)
-    assert added == {"nextpnr-3.log", "nextpnr-3.json"}
+    assert added == {"nextpnr-3.log", "nextpnr-3.json", "refine-3.log"}
     assert three["fmax_mhz_seeds"][:2] == two["fmax_mhz_seeds"]
     assert {key: three[key] for key in ("lut", "ff", "dsp", "bram", "cells", "pinned")} == {
         key: two[key] for key in ("lut", "ff", "dsp", "bram", "cells", "pinned")}
     path = tmp_path / "nextpnr-2.json"
     path.write_bytes(path.read_bytes()[:-9])
-    assert made(seeds=3, resume=True)[1] == {"nextpnr-2.log", "nextpnr-2.json"}
+    assert made(seeds=3, resume=True)[1] == {
+        "nextpnr-2.log", "nextpnr-2.json", "refine-2.log"}
     assert made(seeds=1, resume=True, rows=3)[1] == everything
     assert made(seeds=1)[1] == everything
 

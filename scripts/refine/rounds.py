@@ -1,0 +1,117 @@
+"""Rounds of moving cells and routing them again."""
+
+import json
+
+from scripts.console import CheckFailed
+
+from .moves import Moves
+from .slices import Slices
+from .timing import Timing
+
+__all__ = ["ROUNDS", "refine"]
+
+
+#: Rounds unless told otherwise: after these little is left to be gained.
+ROUNDS = 4
+#: Rounds without a gain after which there are no more.
+_VAIN = 2
+
+
+def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
+    """Move cells of a routed design and route it again, up to ``rounds`` times.
+
+    Parameters
+    ----------
+    report : dict
+        nextpnr's report of the design, which has one clock.
+    paths : tuple of path
+        The design as nextpnr has written it, as JSON and as SDF. Both are overwritten.
+    route : callable
+        Has nextpnr read the JSON, route what has no routes, and write both files anew.
+    rounds : int
+        0 for none.
+    rams : iterable of Site
+        Places for block RAMs on the device.
+    advance : callable
+        Called for each round, made or not.
+
+    Returns
+    -------
+    dict
+        ``report`` with the clock and the longest path of the best round, and with ``refined``:
+        the MHz before, the MHz after each round, and how many cells moved until the best.
+    """
+    design_path, delays_path = paths
+    logic = delays_path.read_text(encoding="utf-8")
+    timing, moved = Timing(logic), set()
+    best = before = _mhz(timing)
+    refined, reached, vain = report, [], 0
+    while len(reached) < rounds and vain < _VAIN:
+        design = json.loads(design_path.read_text(encoding="utf-8"))
+        (module,) = design["modules"].values()
+        slices = Slices(module["cells"], rams)
+        moves = Moves(timing, slices)
+        moves.run()
+        if not moves.moved:
+            break
+        moved |= moves.moved
+        _forget_routes(module, moves.moved)
+        design_path.write_text(json.dumps(design), encoding="utf-8")
+        delays_path.unlink()
+        try:
+            route()
+        except CheckFailed:
+            # There is no way for all wires. What has been reached stands.
+            break
+        # A run that is being stopped writes nothing.
+        if not delays_path.exists():
+            break
+        timing = Timing(delays_path.read_text(encoding="utf-8"), logic)
+        reached.append(_mhz(timing))
+        vain += 1
+        if reached[-1] > best:
+            best, vain = reached[-1], 0
+            refined = _report(report, timing, slices.at, len(moved))
+        advance()
+    for _ in range(rounds - len(reached)):
+        advance()
+    return refined | {"refined": {"before_mhz": before, "mhz": reached,
+                                  "moved": refined.get("moved", 0)}}
+
+
+def _mhz(timing):
+    return round(1e6 / timing.longest, 3)
+
+
+def _forget_routes(module, moved):
+    """Take the routes of all nets that the cells ``moved`` drive; where only what a net leads to
+    has moved, nextpnr keeps of its route what still serves."""
+    bits = {bit for cell in map(module["cells"].get, moved)
+            for port, bits in cell["connections"].items()
+            if cell["port_directions"][port] == "output" for bit in bits}
+    for net in module["netnames"].values():
+        if not bits.isdisjoint(net["bits"]):
+            net["attributes"].pop("ROUTING", None)
+
+
+def _report(report, timing, at, moved):
+    """Return ``report`` with the clock and the longest path of ``timing``."""
+    (clock,) = report["fmax"]
+    ends, _ = timing.lengths()
+    end = int(ends[0])
+
+    def place(pin):
+        cell, port = timing.pins[pin]
+        return {"cell": cell, "port": port, "loc": list(at.get(cell, ()))}
+
+    parts = []
+    for arc in timing.path(end):
+        kind = "routing" if arc < timing.wires else "logic" if parts else "clk-to-q"
+        begin = timing.source[arc] if parts else timing.sink[arc]
+        parts.append({"type": kind, "delay": int(timing.delay[arc]) / 1000,
+                      "from": place(begin), "to": place(timing.sink[arc])})
+    parts.append({"type": "setup", "delay": timing.ends[end] / 1000,
+                  "from": place(end), "to": place(end)})
+    path = {"from": f"posedge {clock}", "to": f"posedge {clock}", "path": parts}
+    return report | {"fmax": {clock: report["fmax"][clock] | {"achieved": _mhz(timing)}},
+                     "critical_paths": [path], "moved": moved}

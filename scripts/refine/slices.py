@@ -1,0 +1,217 @@
+"""Where the cells of a placed ECP5 design are, and what of it can move where.
+
+A tile of logic has eight places, two in each of four slices. Each place has a table and a
+flip-flop, whose input is either its table's output (``DI``) or comes from elsewhere (``M``).
+"""
+
+import re
+from typing import NamedTuple
+
+__all__ = ["Group", "Slices"]
+
+
+_SITE = re.compile(r"X(\d+)/Y(\d+)/(?:SLICE([A-D])\.(K|FF|RAMW)(\d?))?")
+_TABLE, _FLIP_FLOP, _RAM = "K", "FF", "EBR"
+#: Ports of a flip-flop that all in a tile have from one source and settings they share, and the
+#: same for those in a slice.
+_OF_TILE = ("CLK", "LSR"), ("CLKMUX", "LSRMUX", "SRMODE")
+_OF_SLICE = ("CE",), ("CEMUX", "GSR")
+#: A group must keep the numbers of its places.
+_SAME = 8
+
+
+class Group(NamedTuple):
+    """Cells that keep their places to each other.
+
+    Parameters
+    ----------
+    members : tuple of (str, str, int, int)
+        Name, kind of place, columns from the first member's on, and place from the group's first.
+    step : int
+        How far apart first places are that the group can have.
+    """
+
+    members: tuple[tuple[str, str, int, int], ...]
+    step: int
+
+    @property
+    def kind(self):
+        """Kind of the first member's place."""
+        return self.members[0][1]
+
+    @property
+    def is_chain(self):
+        """Whether it is a carry chain."""
+        return self.step == _SAME and self.kind == _TABLE
+
+
+class Slices:
+    """The cells of a design as nextpnr-ecp5 has placed it.
+
+    Parameters
+    ----------
+    cells : dict
+        Cells of the JSON that nextpnr writes; :meth:`put` changes their places.
+    rams : iterable of Site
+        Places for block RAMs, as :func:`scripts.floorplan.sites` gives them.
+
+    Attributes
+    ----------
+    at : dict
+        Names of cells to their tiles: pairs of column and line.
+    tiles : dict
+        The tiles that each kind of place is in, a set each.
+    """
+
+    def __init__(self, cells, rams=()):
+        self._cells, self.at = cells, {}
+        self._place, self._occupied, closed = {}, {}, set()
+        self._rams = {(site.x, site.y): site.name for site in rams}
+        for name, cell in cells.items():
+            site = cell["attributes"]["NEXTPNR_BEL"]
+            ((x, y, letter, kind, number),) = _SITE.findall(site)
+            self.at[name] = tile = int(x), int(y)
+            if kind in (_TABLE, _FLIP_FLOP):
+                self._occupy(name, tile, kind, 2 * "ABCD".index(letter) + int(number))
+            elif self._rams.get(tile) == site:
+                self._occupy(name, tile, _RAM, 0)
+            # Distributed RAM has rules of its own.
+            if kind == "RAMW" or cell["parameters"].get("MODE") in ("DPRAM", "RAMW_BLOCK"):
+                closed.add(tile)
+        logic = {tile for tile, kind, _ in self._occupied if kind != _RAM}
+        columns, lines = ({tile[axis] for tile in logic} for axis in (0, 1))
+        logic = {(x, y) for x in columns for y in lines} - closed
+        self.tiles = {_TABLE: logic, _FLIP_FLOP: logic, _RAM: set(self._rams)}
+        #: Nets of a choice among more than two tables.
+        self._chosen = {bit for cell in cells.values() for port in ("FXA", "FXB")
+                        for bit in cell["connections"].get(port, ())}
+
+    def _occupy(self, name, tile, kind, place):
+        self.at[name], self._place[name] = tile, place
+        self._occupied[tile, kind, place] = name
+
+    def _has(self, name, port):
+        return bool(self._cells[name]["connections"].get(port))
+
+    def group(self, name):
+        """Return the :class:`Group` of cell ``name``, or None if it is to stay where it is."""
+        if name not in self._place:
+            return None
+        tile, place = self.at[name], self._place[name]
+        if self._occupied.get((tile, _RAM, 0)) == name:
+            return Group(((name, _RAM, 0, 0),), _SAME)
+        if self._cells[name]["type"] == "TRELLIS_FF" and not self._has(name, "DI"):
+            return Group(((name, _FLIP_FLOP, 0, 0),), 1)
+        table = self._occupied.get((tile, _TABLE, place))
+        if table and self._cells[table]["parameters"].get("MODE") == "CCU2":
+            return self._chain(table)
+        # A table with a second one, of which a third input chooses, takes a slice.
+        first = place - place % 2
+        even = self._occupied.get((tile, _TABLE, first))
+        places = (first, first + 1) if even and self._has(even, "OFX") else (place,)
+        members = []
+        for offset, each in enumerate(places):
+            table = self._occupied.get((tile, _TABLE, each))
+            if not table or not self._is_plain(table):
+                return None
+            members += self._with_fed(table, 0, offset)
+        return Group(tuple(members), len(places))
+
+    def _with_fed(self, table, across, offset):
+        """Return the members that ``table`` and the flip-flop that it feeds are, if any."""
+        members = [(table, _TABLE, across, offset)]
+        beside = self._occupied.get((self.at[table], _FLIP_FLOP, self._place[table]))
+        if beside and self._has(beside, "DI"):
+            members.append((beside, _FLIP_FLOP, across, offset))
+        return members
+
+    def _is_plain(self, table):
+        """Whether ``table`` is neither memory nor of a choice among more than two."""
+        cell = self._cells[table]
+        return (cell["parameters"].get("MODE", "LOGIC") == "LOGIC" and not self._has(table, "FXA")
+                and self._chosen.isdisjoint(cell["connections"].get("OFX", ())))
+
+    def _chain(self, table):
+        """Return the group of the whole carry chain that ``table`` is of."""
+        first = table
+        while before := self._carry(first, -1):
+            first = before
+        members, each = [], first
+        while each:
+            across = self.at[each][0] - self.at[first][0]
+            members += self._with_fed(each, across, self._place[each])
+            each = self._carry(each, 1)
+        return Group(tuple(members), _SAME)
+
+    def _carry(self, table, step):
+        """Return the table after ``table`` in its carry chain, or before it, or None."""
+        (x, y), place = self.at[table], self._place[table] + step
+        other = self._occupied.get(((x + place // 8, y), _TABLE, place % 8))
+        if not other:
+            return None
+        low, high = (table, other) if step > 0 else (other, table)
+        out = self._cells[low]["connections"].get("FCO")
+        return other if out and out == self._cells[high]["connections"].get("FCI") else None
+
+    def where(self, group):
+        """Return the tile and the number of the first place of ``group``."""
+        name, _, _, offset = group.members[0]
+        return self.at[name], self._place[name] - offset
+
+    def firsts(self, group):
+        """Return the numbers of the first places that ``group`` could have in a tile."""
+        return range(0, 8, group.step)
+
+    def room(self, group, tile):
+        """Return the number of the first place in ``tile`` for ``group``, which must have been
+        taken away, or None if there is none."""
+        return next((first for first in self.firsts(group)
+                     if not self.blocking(group, tile, first) and self.suits(group, tile, first)),
+                    None)
+
+    def blocking(self, group, tile, first):
+        """Return the cells that are where ``group`` would be."""
+        sites = (site for _, *site in self._targets(group, tile, first))
+        return [self._occupied[site] for site in map(tuple, sites) if site in self._occupied]
+
+    def suits(self, group, tile, first):
+        """Whether ``group`` goes with what is in ``tile``, but for what would be in its way."""
+        return all(self._suits(*target) for target in self._targets(group, tile, first))
+
+    def _targets(self, group, tile, first):
+        return [(name, (tile[0] + across, tile[1]), kind, first + offset)
+                for name, kind, across, offset in group.members]
+
+    def _suits(self, name, tile, kind, place):
+        if tile not in self.tiles[kind]:
+            return False
+        # The input that chooses of a pair of tables is that of the flip-flop beside it.
+        beside = self._occupied.get((tile, _FLIP_FLOP if kind == _TABLE else _TABLE, place))
+        if beside and self._has(name, "M") and self._has(beside, "M"):
+            return False
+        others = [(other, at) for at in range(8) if at != place
+                  if (other := self._occupied.get((tile, _FLIP_FLOP, at)))]
+        return kind != _FLIP_FLOP or all(
+            self._share(name, other, _OF_TILE)
+            and (at // 2 != place // 2 or self._share(name, other, _OF_SLICE))
+            for other, at in others)
+
+    def _share(self, name, other, what):
+        """Whether two cells agree in the ports and settings ``what``."""
+        one, two = self._cells[name], self._cells[other]
+        ports, settings = what
+        return (all(one["connections"].get(port) == two["connections"].get(port) for port in ports)
+                and all(one["parameters"].get(setting) == two["parameters"].get(setting)
+                        for setting in settings))
+
+    def take(self, group):
+        """Take ``group`` away from where it is; :meth:`put` must follow."""
+        for name, kind, *_ in group.members:
+            del self._occupied[self.at[name], kind, self._place[name]]
+
+    def put(self, group, tile, first):
+        """Put ``group`` into ``tile``, from the place ``first`` on."""
+        for name, (x, y), kind, place in self._targets(group, tile, first):
+            self._occupy(name, (x, y), kind, place)
+            self._cells[name]["attributes"]["NEXTPNR_BEL"] = self._rams[x, y] if kind == _RAM else (
+                f"X{x}/Y{y}/SLICE{'ABCD'[place // 2]}.{kind}{place % 2}")

@@ -233,7 +233,7 @@ class Moves:
 
     def _yields(self, group, plan):
         """Whether ``group`` may give way to one that moves by ``plan``."""
-        return group is not None and not group.is_chain and group not in plan and all(
+        return group is not None and not group.is_wide and group not in plan and all(
             len(self._arcs[name]) <= _MANY for name, *_ in group.members)
 
     def _resettle(self, group, tile, allowed):

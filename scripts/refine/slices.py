@@ -5,6 +5,7 @@ flip-flop, whose input is either its table's output (``DI``) or comes from elsew
 """
 
 import re
+from collections import defaultdict
 from typing import NamedTuple
 
 __all__ = ["Group", "Slices"]
@@ -40,8 +41,8 @@ class Group(NamedTuple):
         return self.members[0][1]
 
     @property
-    def is_chain(self):
-        """Whether it is a carry chain."""
+    def is_wide(self):
+        """Whether it takes whole tiles: a carry chain, or a choice among many tables."""
         return self.step == _SAME and self.kind == _TABLE
 
 
@@ -82,9 +83,7 @@ class Slices:
         columns, lines = ({tile[axis] for tile in logic} for axis in (0, 1))
         logic = {(x, y) for x in columns for y in lines} - closed
         self.tiles = {_TABLE: logic, _FLIP_FLOP: logic, _RAM: set(self._rams)}
-        #: Nets of a choice among more than two tables.
-        self._chosen = {bit for cell in cells.values() for port in ("FXA", "FXB")
-                        for bit in cell["connections"].get(port, ())}
+        self._ties = _ties(cells)
 
     def _occupy(self, name, tile, kind, place):
         self.at[name], self._place[name] = tile, place
@@ -105,17 +104,23 @@ class Slices:
         table = self._occupied.get((tile, _TABLE, place))
         if table and self._cells[table]["parameters"].get("MODE") == "CCU2":
             return self._chain(table)
-        # A table with a second one, of which a third input chooses, takes a slice.
-        first = place - place % 2
-        even = self._occupied.get((tile, _TABLE, first))
-        places = (first, first + 1) if even and self._has(even, "OFX") else (place,)
-        members = []
-        for offset, each in enumerate(places):
-            table = self._occupied.get((tile, _TABLE, each))
-            if not table or not self._is_plain(table):
-                return None
-            members += self._with_fed(table, 0, offset)
-        return Group(tuple(members), len(places))
+        return self._tied(table) if table else None
+
+    def _tied(self, table):
+        """Return the group of ``table`` and those among which one is chosen with it, or None if
+        there is memory among them, or they take more than a tile."""
+        tables = [table]
+        for each in tables:
+            tables += self._ties[each] - set(tables)
+        if (any(self._cells[each]["parameters"].get("MODE", "LOGIC") != "LOGIC" for each in tables)
+                or len({self.at[each] for each in tables}) > 1):
+            return None
+        tables.sort(key=self._place.__getitem__)
+        low, high = self._place[tables[0]], self._place[tables[-1]]
+        step = next(step for step in (1, 2, 4, 8) if low // step == high // step)
+        members = [member for each in tables
+                   for member in self._with_fed(each, 0, self._place[each] - low // step * step)]
+        return Group(tuple(members), step)
 
     def _with_fed(self, table, across, offset):
         """Return the members that ``table`` and the flip-flop that it feeds are, if any."""
@@ -124,12 +129,6 @@ class Slices:
         if beside and self._has(beside, "DI"):
             members.append((beside, _FLIP_FLOP, across, offset))
         return members
-
-    def _is_plain(self, table):
-        """Whether ``table`` is neither memory nor of a choice among more than two."""
-        cell = self._cells[table]
-        return (cell["parameters"].get("MODE", "LOGIC") == "LOGIC" and not self._has(table, "FXA")
-                and self._chosen.isdisjoint(cell["connections"].get("OFX", ())))
 
     def _chain(self, table):
         """Return the group of the whole carry chain that ``table`` is of."""
@@ -215,3 +214,18 @@ class Slices:
             self._occupy(name, (x, y), kind, place)
             self._cells[name]["attributes"]["NEXTPNR_BEL"] = self._rams[x, y] if kind == _RAM else (
                 f"X{x}/Y{y}/SLICE{'ABCD'[place // 2]}.{kind}{place % 2}")
+
+
+def _ties(cells):
+    """Return for each cell the others that have to stay beside it: tables between which a choice
+    is made by wires of the slice's own."""
+    choosing = {bit: name for name, cell in cells.items() for port in ("F1", "FXA", "FXB")
+                for bit in cell["connections"].get(port, ())}
+    ties = defaultdict(set)
+    for name, cell in cells.items():
+        for port in ("F", "OFX"):
+            for bit in cell["connections"].get(port, ()):
+                if bit in choosing:
+                    ties[name].add(choosing[bit])
+                    ties[choosing[bit]].add(name)
+    return ties

@@ -2,18 +2,24 @@
 
 import json
 import re
+from collections import Counter, defaultdict
 from copy import deepcopy
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl.config import CONFIGURATIONS
 from scripts.console import CheckFailed
 from scripts.devices import DEVICES
-from scripts.floorplan import Site
+from scripts.floorplan import RAM, Site, sites
 from scripts.generate import verilog_of
 from scripts.refine import refine
 from scripts.refine.delays import Delays
@@ -94,10 +100,14 @@ def test_what_goes_with_what():
     cells = {"one": flip_flop((2, 2), 0, CE=10, LSR=20, M=5),
              "like": flip_flop((3, 2), 0, CE=10, LSR=20, M=6),
              "enabled": flip_flop((4, 2), 0, CE=11, LSR=20, M=7),
-             "reset": flip_flop((5, 2), 0, CE=10, LSR=21, M=8)}
+             "reset": flip_flop((5, 2), 0, CE=10, LSR=21, M=8),
+             "inverted": flip_flop((6, 2), 0, CE=10, LSR=20, M=9),
+             "asynchronous": flip_flop((7, 2), 0, CE=10, LSR=20, M=9)}
+    cells["inverted"]["parameters"]["CEMUX"] = "INV"
+    cells["asynchronous"]["parameters"]["SRMODE"] = "ASYNC"
     slices = Slices(cells)
     room = {}
-    for name in ("like", "enabled", "reset"):
+    for name in list(cells)[1:]:
         group = slices.group(name)
         assert group.members == ((name, "FF", 0, 0),)
         place = slices.where(group)
@@ -105,14 +115,14 @@ def test_what_goes_with_what():
         room[name] = slices.room(group, (2, 2))
         slices.put(group, *place)
     # The same slice; another slice; another tile.
-    assert room == {"like": 1, "enabled": 2, "reset": None}
-    slices.take(slices.group("like"))
+    assert room == {"like": 1, "enabled": 2, "reset": None, "inverted": 2, "asynchronous": None}
 
 
 def test_a_flip_flop_beside_a_pair_of_tables_has_no_input_of_its_own():
     cells = {"even": table((2, 2), 0, [("M", 5)]), "odd": table((2, 2), 1),
              "other": flip_flop((3, 2), 0, M=6)}
-    cells["even"]["connections"]["OFX"] = [9]
+    cells["even"]["connections"] |= {"F1": [8], "OFX": [9]}
+    cells["odd"]["connections"]["F"] = [8]
     slices = Slices(cells)
     assert slices.group("odd") == slices.group("even")
     assert [name for name, *_ in slices.group("even").members] == ["even", "odd"]
@@ -120,6 +130,27 @@ def test_a_flip_flop_beside_a_pair_of_tables_has_no_input_of_its_own():
     group = slices.group("other")
     slices.take(group)
     assert slices.room(group, (2, 2)) == 1
+
+
+def test_a_choice_among_four_tables_takes_half_a_tile():
+    """Two pairs, between which a second choice is made in the slice of the first."""
+    cells = {f"t{place}": table((2, 2), place, out=40 + place) for place in range(4)}
+    for even, port in ((0, "FXA"), (2, "FXB")):
+        cells[f"t{even}"]["connections"] |= {"F1": [41 + even], "OFX": [50 + even], "M": [5]}
+        cells["t1"]["connections"][port] = [50 + even]
+    cells["t1"]["connections"] |= {"M": [6], "OFX": [60]}
+    cells |= {"fed": flip_flop((2, 2), 1, DI=60), "full": table((3, 2), 2),
+              "far": table((4, 2), 7), "apart": table((2, 2), 6)}
+    slices = Slices(cells)
+    group = slices.group("fed")
+    assert [name for name, *_ in group.members] == ["t0", "t1", "fed", "t2", "t3"]
+    assert all(slices.group(f"t{place}") == group for place in range(4))
+    assert group.step == 4
+    assert slices.group("apart").members == (("apart", "K", 0, 0),)
+    slices.take(group)
+    assert [slices.room(group, (x, 2)) for x in (2, 3, 4)] == [0, 4, 0]
+    slices.put(group, (3, 2), 4)
+    assert cells["t1"]["attributes"]["NEXTPNR_BEL"] == "X3/Y2/SLICEC.K1"
 
 
 def test_tables_take_what_they_feed_along():
@@ -144,7 +175,7 @@ def test_carry_chains_stay_whole():
                      "next": table((6, 4), 7)}
     slices = Slices(cells)
     group = slices.group("bit4")
-    assert group.is_chain
+    assert group.is_wide
     assert group == slices.group("fed")
     assert [name for name, *_ in group.members] == [*chain, "fed"]
     slices.take(group)
@@ -179,18 +210,19 @@ def test_block_rams_move_among_their_sites():
 
 
 def assert_legal(cells):
-    """Check what nextpnr would demand of places, by itself."""
+    """Check what nextpnr demands of the places of flip-flops, of which routing shows only a part:
+    one clock and reset in a tile, one enable in a slice, and like settings."""
     sites = [each["attributes"]["NEXTPNR_BEL"] for each in cells.values()]
     assert len(set(sites)) == len(sites)
-    for one in cells.values():
-        for two in cells.values():
-            (tile, place), (other, beside) = (
-                each["attributes"]["NEXTPNR_BEL"].rsplit("/", 1) for each in (one, two))
-            if tile != other or ".FF" not in place or ".FF" not in beside:
-                continue
-            assert one["connections"].get("LSR") == two["connections"].get("LSR")
-            if place[:6] == beside[:6]:
-                assert one["connections"].get("CE") == two["connections"].get("CE")
+    shared = defaultdict(set)
+    for each in cells.values():
+        tile, place = each["attributes"]["NEXTPNR_BEL"].rsplit("/", 1)
+        if ".FF" in place:
+            shared[tile].add(str([each["connections"].get(port) for port in ("CLK", "LSR")] + [
+                each["parameters"].get(name) for name in ("CLKMUX", "LSRMUX", "SRMODE")]))
+            shared[tile, place[:6]].add(str([each["connections"].get("CE")] + [
+                each["parameters"].get(name) for name in ("CEMUX", "GSR")]))
+    assert all(len(found) == 1 for found in shared.values())
 
 
 def wires_of(cells, delay):
@@ -303,6 +335,68 @@ def test_times_are_those_of_nextpnr(tmp_path):
     assert compared > 40
     (clock,) = report["fmax"].values()
     assert 1e6 / timing.longest == pytest.approx(clock["achieved"], rel=1e-3)
+
+
+class Kinds(wiring.Component):
+    """Some of all that can move: wide choices, carry chains, block RAM, registers of many kinds."""
+
+    def __init__(self):
+        super().__init__({"i": In(64), "select": In(6), "enable": In(4), "clear": In(2),
+                          "address": In(11), "o": Out(16), "count": Out(16), "chosen": Out(4)})
+
+    def elaborate(self, _platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=16, depth=2048, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        address = Signal(11)
+        m.d.sync += address.eq(self.address)
+        m.d.comb += [write.addr.eq(address), write.data.eq(self.count), write.en.eq(self.enable[0]),
+                     read.addr.eq(address), read.en.eq(~self.enable[0]), self.o.eq(read.data)]
+        for index in range(4):
+            inputs, select = Signal(64, name=f"inputs{index}"), Signal(6, name=f"select{index}")
+            m.d.sync += [select.eq(self.select + index),
+                         self.chosen[index].eq(inputs.bit_select(select, 1))]
+            with m.If(self.enable[index]):
+                m.d.sync += inputs.eq(self.i ^ self.count[index])
+            with m.If(self.clear[index % 2]):
+                m.d.sync += inputs.eq(0)
+        m.d.sync += self.count.eq(self.count + self.i[:16])
+        return m
+
+
+def test_whatever_may_move_can_be_routed(tmp_path):
+    """Many groups of each kind, wherever nearby there is room for them."""
+    device, toolchain = DEVICES["lfe5u-25f"], Toolchain()
+    (tmp_path / "design.v").write_text(verilog_of(Kinds()))
+    map_cells(device, ECP5, tmp_path, toolchain)
+    rams = sites(device, tmp_path, toolchain)[RAM]
+    common = [*device.place, "--out-of-context"]
+    toolchain.run(device.router, [*common, "--json", "netlist.json", "--write", "routed.json"],
+                  log=tmp_path / "first.log")
+    design = json.loads((tmp_path / "routed.json").read_text())
+    (module,) = design["modules"].values()
+    slices, chance, kinds = Slices(module["cells"], rams), Random(1), Counter()
+    for name in module["cells"]:
+        group = slices.group(name)
+        if group is None or chance.random() < 0.5:
+            continue
+        home = slices.where(group)
+        slices.take(group)
+        # Near enough for many to come into one tile.
+        tiles = sorted(slices.tiles[group.kind], key=lambda tile: (
+            sum(abs(a - b) for a, b in zip(tile, home[0], strict=True)), tile))[:60]
+        chance.shuffle(tiles)
+        rooms = ((tile, slices.room(group, tile)) for tile in tiles)
+        slices.put(group, *next((room for room in rooms if room[1] is not None), home))
+        kinds[group.kind, group.step] += home != slices.where(group)
+    assert {("FF", 1), ("K", 1), ("K", 2), ("K", 4), ("K", 8), ("EBR", 8)} <= set(+kinds)
+    for net in module["netnames"].values():
+        net["attributes"].pop("ROUTING", None)
+    assert_legal(module["cells"])
+    (tmp_path / "moved.json").write_text(json.dumps(design))
+    toolchain.run(device.router, [*common, "--json", "moved.json", "--no-pack", "--no-place"],
+                  log=tmp_path / "second.log")
+    assert "Routing complete." in (tmp_path / "second.log").read_text()
 
 
 def test_refinement_on_a_device(tmp_path):

@@ -12,9 +12,9 @@ __all__ = ["ROUNDS", "refine"]
 
 
 #: Rounds unless told otherwise: after these little is left to be gained.
-ROUNDS = 4
+ROUNDS = 8
 #: Rounds without a gain after which there are no more.
-_VAIN = 2
+_VAIN = 3
 
 
 def refine(report, paths, route, *, rounds, rams, advance=lambda: None):

@@ -467,7 +467,7 @@ def test_a_round_that_made_it_slower_does_not_count(tmp_path):
     report = {"fmax": {"clk": {"achieved": 100.0}}, "critical_paths": [1]}
     refined = refine(report, paths, route, rounds=9, rams=())
     assert (refined["fmax"], refined["critical_paths"]) == (report["fmax"], [1])
-    assert 1 <= len(refined["refined"]["mhz"]) <= 2
+    assert 1 <= len(refined["refined"]["mhz"]) <= 3
     assert refined["refined"]["moved"] == 0
 
 

@@ -244,11 +244,13 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
 
 
 def _refine(report_path, files, *, rounds, **options):
-    """Refine the routed design ``files``; its report becomes that of the best round."""
+    """Refine the routed design ``files``; its report becomes that of the best round, and there is
+    none if all is being stopped."""
     report = json.loads(report_path.read_text(encoding="utf-8"))
     report_path.unlink()
     if len(report["fmax"]) == 1:
         report = refine(report, files, rounds=rounds, **options)
-    report_path.write_text(json.dumps(report), encoding="utf-8")
+    if report:
+        report_path.write_text(json.dumps(report), encoding="utf-8")
     for path in files:
         path.unlink(missing_ok=True)

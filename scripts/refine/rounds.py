@@ -39,7 +39,8 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     -------
     dict
         ``report`` with the clock and the longest path of the best round, and with ``refined``:
-        the MHz before, the MHz after each round, and how many cells moved until the best.
+        the MHz before, the MHz after each round, and how many cells moved until the best. None if
+        ``route`` has written nothing, because all is being stopped.
     """
     design_path, delays_path = paths
     logic = delays_path.read_text(encoding="utf-8")
@@ -63,9 +64,8 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
         except CheckFailed:
             # There is no way for all wires. What has been reached stands.
             break
-        # A run that is being stopped writes nothing.
         if not delays_path.exists():
-            break
+            return None
         timing = Timing(delays_path.read_text(encoding="utf-8"), logic)
         reached.append(_mhz(timing))
         vain += 1

@@ -480,3 +480,8 @@ def test_where_no_way_is_found_the_best_stands(tmp_path):
     refined = refine(report, paths, route, rounds=3, rams=())
     assert (refined["fmax"], refined["critical_paths"]) == (report["fmax"], [1])
     assert (refined["refined"]["mhz"], refined["refined"]["moved"]) == ([], 0)
+
+
+def test_a_run_that_is_stopped_gives_no_report(tmp_path):
+    paths, _ = routed(tmp_path)
+    assert refine({"fmax": {"clk": {}}}, paths, lambda: None, rounds=3, rams=()) is None

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,12 @@ def test_imports_keep_to_the_layers(package):
 ])
 def test_the_rule_finds_violations(package, source, names):
     assert forbidden(package, source) == names
+
+
+def test_every_package_is_installed():
+    """Those that ship, with all of their folders that hold Python."""
+    root = Path(__file__).parents[1]
+    listed = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    there = {".".join(path.parent.relative_to(root).parts)
+             for package in OURS - {"tests"} for path in (root / package).rglob("*.py")}
+    assert set(listed["tool"]["setuptools"]["packages"]) == there

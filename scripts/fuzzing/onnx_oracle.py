@@ -59,20 +59,27 @@ def _codes(model):
 
 @functools.cache
 def runtime_saturates():
-    """Whether ONNX Runtime's int8 products saturate at 16 bits: on x86 without VNNI they do."""
-    constants = {"scale": np.float32(1), "low": np.int8(-128), "zero": np.int8(0),
+    """Whether ONNX Runtime's products of int8 weights saturate at 16 bits: on x86 without VNNI they
+    do, on some machines those of uint8 activations alone."""
+    return any(map(_saturates, (np.int8, np.uint8)))
+
+
+def _saturates(kind):
+    low, high = (kind(value) for value in (np.iinfo(kind).min, np.iinfo(kind).max))
+    constants = {"scale": np.float32(1), "low": low, "zero": np.int8(0), "out": kind(0),
                  "weight": np.full((1, 8, 1, 1), 127, np.int8),
                  "small": np.array([2.0**-11], np.float32)}
     node = onnx.helper.make_node("QLinearConv", ["x", "scale", "low", "weight", "small", "zero",
-                                                 "scale", "zero"], ["y"])
-    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT8, shape)
+                                                 "scale", "out"], ["y"])
+    coded = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    ends = [onnx.helper.make_tensor_value_info(name, coded, shape)
             for name, shape in (("x", (1, 8, 1, 1)), ("y", (1, 1, 1, 1)))]
     graph = onnx.helper.make_graph([node], "probe", ends[:1], ends[1:], [
         onnx.numpy_helper.from_array(np.asarray(value), name)
         for name, value in constants.items()])
     model = onnx.helper.make_model(graph, ir_version=8,
                                    opset_imports=[onnx.helper.make_opsetid("", 13)])
-    made, _ = runtime_tensors(model.SerializeToString(), np.full((1, 8, 1, 1), 127, np.int8))
+    made, _ = runtime_tensors(model.SerializeToString(), np.full((1, 8, 1, 1), high, kind))
     return int(made.item()) != round(8 * 127 * 255 / 2**11)
 
 

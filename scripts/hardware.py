@@ -144,8 +144,8 @@ def _check_usage(config, board, clock, part, units, rounds):
         raise click.UsageError("--units is for the engine of a --config")
     if part != "engine" and board is not None:
         raise click.UsageError(f"--part {part} is not for --board, which takes the engine")
-    if rounds and (board is not None or device_of(config).family != "ecp5"):
-        raise click.UsageError("--refine is for a --config whose device is of family ECP5")
+    if rounds and (board is not None or units or device_of(config).family != "ecp5"):
+        raise click.UsageError("--refine is for placements of a --config on a device of ECP5")
 
 
 def _show_board(board, figures):

@@ -176,7 +176,9 @@ def _prepare(device, config, directory, toolchain):
     path = directory / "netlist.json"
     netlist = json.loads(path.read_text(encoding="utf-8"))
     prepare(netlist)
-    pinned, places = 0, sites(device, directory, toolchain) if device.family == "ecp5" else {}
+    # Refinement reads the sites too.
+    places = sites(device, directory, toolchain) if device.family == "ecp5" else {}
+    pinned = 0
     if config.family == "ecp5":
         pinned = pin(netlist, plan(config, places[DSP])
                      | plan_memories(cells_of(netlist, RAM), places[RAM]))

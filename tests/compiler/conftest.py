@@ -1,6 +1,7 @@
 import pytest
 
-from tests.compiler.models import runtime_saturates, small_model
+from scripts.fuzzing.onnx_oracle import runtime_saturates
+from tests.compiler.models import small_model
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """QLinearConv models to read, and ONNX Runtime to run them."""
 
-import functools
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -84,23 +82,6 @@ def runtime_outputs(model, codes):
     session = onnxruntime.InferenceSession(model.SerializeToString(), _options(),
                                            providers=["CPUExecutionProvider"])
     return session.run(names, {model.graph.input[0].name: codes})
-
-
-@functools.cache
-def runtime_saturates():
-    """Whether ONNX Runtime's products of int8 weights saturate at 16 bits: on x86 without VNNI they
-    do, on some machines those of uint8 activations alone."""
-    return any(map(_saturates, (np.int8, np.uint8)))
-
-
-def _saturates(kind):
-    one, (low, high) = np.float32(1), (np.iinfo(kind).min, np.iinfo(kind).max)
-    inputs = {"x_scale": one, "x_zero_point": kind(low),
-              "w": np.full((1, 8, 1, 1), 127, np.int8), "w_scale": np.float32([2.0**-11]),
-              "w_zero_point": np.int8([0]), "y_scale": one, "y_zero_point": kind(0)}
-    model = chain([("probe", inputs, {})], (8, 1, 1))
-    made = runtime_outputs(model, np.full((1, 8, 1, 1), high, kind))[0]
-    return int(made.item()) != round(8 * 127 * 255 / 2**11)
 
 
 def _options():

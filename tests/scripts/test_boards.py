@@ -118,6 +118,11 @@ def test_a_clock_that_is_not_met_gives_no_bitstream(celosia, tmp_path):
      "--part pipeline is not for --board, which takes the engine; see celosia synth --help"),
     (("--config", "tiny", "--part", "pipeline", "--units"),
      "--units is for the engine of a --config; see celosia synth --help"),
+    *((arguments, "--refine is for placements of a --config on a device of ECP5; "
+       "see celosia synth --help")
+      for arguments in (("--board", "ulx3s-25f", "--refine", "1"),
+                        ("--config", "icebreaker", "--refine", "1"),
+                        ("--config", "ecp5-25f", "--units", "--refine", "1"))),
     (("--board", "icebreaker", "--config", "ecp5-25f"),
      "ecp5-25f is for lfe5u-25f, and icebreaker has ice40up5k; leave out --config for icebreaker, "
      "or take a configuration with that device"),

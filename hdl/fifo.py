@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 
-__all__ = ["ReservedBuffer", "StreamBuffer", "StreamRegister", "counted", "following"]
+__all__ = ["ReservedBuffer", "StreamBuffer", "StreamRegister", "counted", "counted_within",
+           "following"]
 
 
 def counted(count, up, down):
@@ -15,6 +16,11 @@ def counted(count, up, down):
     Both neighbours are there before it is known which is wanted, so those two may come late.
     """
     return Mux(up & ~down, count + 1, Mux(down & ~up, count - 1, count))
+
+
+def counted_within(count, up, down, most):
+    """Return whether :func:`counted` is at most ``most``, as soon after ``up`` and ``down``."""
+    return Mux(up & ~down, count <= most - 1, Mux(down & ~up, count <= most + 1, count <= most))
 
 
 def following(place, places):
@@ -132,8 +138,6 @@ class ReservedBuffer(wiring.Component):
     i, o, level
         As of :class:`StreamBuffer`; ``i.ready`` is always high. A payload appears
         :meth:`latency` cycles after it went into an empty buffer.
-    level_next : ``Out(range(depth + 1))``
-        What ``level`` will be in the next cycle.
     """
 
     def __init__(self, shape, *, depth, family="portable"):
@@ -145,7 +149,6 @@ class ReservedBuffer(wiring.Component):
             "i": In(stream.Signature(shape)),
             "o": Out(stream.Signature(shape)),
             "level": Out(range(depth + 1)),
-            "level_next": Out(range(depth + 1)),
         })
         # Places of the next payload to come and the next to go. Here, since proofs refer to them.
         self.written = Signal(range(depth))
@@ -159,9 +162,8 @@ class ReservedBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         taken = Signal()
-        m.d.comb += [taken.eq(self.o.valid & self.o.ready),
-                     self.level_next.eq(counted(self.level, self.i.valid, taken))]
-        m.d.sync += self.level.eq(self.level_next)
+        m.d.comb += taken.eq(self.o.valid & self.o.ready)
+        m.d.sync += self.level.eq(counted(self.level, self.i.valid, taken))
         if self.family == "ice40":
             # Of one more, so that its memory has as many places.
             m.submodules.buffer = buffer = StreamBuffer(

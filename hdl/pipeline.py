@@ -9,7 +9,7 @@ from .coefficients import CoefficientBank
 from .config import Configuration
 from .drain import DrainController, SlotToken
 from .feeder import RowFeeder, WeightFeeder
-from .fifo import ReservedBuffer, StreamBuffer
+from .fifo import ReservedBuffer, StreamBuffer, counted_within
 from .issue import StepIssuer
 from .layouts import OPERAND_WIDTH, Coefficients, SumGroups, Tile
 from .leanarray import LeanArray
@@ -179,8 +179,9 @@ class ConvPipeline(wiring.Component):
         else:
             m.submodules.weight_feeder = weights = WeightFeeder(
                 columns=config.columns, lanes=config.lanes, depth=depth)
-            self._land(m, "activation", wiring.flipped(self.activations), activations.i,
-                       activations.level_next <= depth - 3)
+            taken = activations.o.valid & activations.o.ready
+            room = counted_within(activations.level, activations.i.valid, taken, depth - 3)
+            self._land(m, "activation", wiring.flipped(self.activations), activations.i, room)
             self._land(m, "weight", wiring.flipped(self.weights), weights.i,
                        weights.level <= depth - 4)
             m.d.comb += [weights.take.eq(issuer.active), array.w.eq(weights.w)]

@@ -188,8 +188,13 @@ class Sequencer(wiring.Component):
         """Read the words of an instruction, once ``step`` is set to one: a one moves up in it."""
         m.submodules.program = program = BlockMemory(width=32, depth=self.depth,
                                                      family=self.family)
+        word, latency = program.read_data, BlockMemory.LATENCY
+        if not self.instruction.lean:
+            # Its bits go far.
+            word, latency = Signal(32, reset_less=True), latency + 1
+            m.d.sync += word.eq(program.read_data)
         fetch = Signal(data.StructLayout({
-            "step": INSTRUCTION_WORDS + BlockMemory.LATENCY + self.DECODING + 1,
+            "step": INSTRUCTION_WORDS + latency + self.DECODING + 1,
             "address": ADDRESS_WIDTH + 1, "asking": 1, "beyond": 1, "excess": 1}))
         m.d.comb += [
             program.write_address.eq(self.write_address), program.read_en.eq(1),
@@ -211,9 +216,9 @@ class Sequencer(wiring.Component):
             m.d.comb += [instruction[name].eq(view[name]) for name in instruction.shape().members]
             bits = stored
             m.d.sync += fetch.excess.eq(self._excess(fetch, program.read_data))
-        for word in range(INSTRUCTION_WORDS):
-            with m.If(fetch.step[word + BlockMemory.LATENCY]):
-                m.d.sync += bits[32 * word:32 * word + 32].eq(program.read_data)
+        for index in range(INSTRUCTION_WORDS):
+            with m.If(fetch.step[index + latency]):
+                m.d.sync += bits[32 * index:32 * index + 32].eq(word)
         return fetch
 
     def _excess(self, fetch, read):

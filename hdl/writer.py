@@ -143,19 +143,19 @@ class ResultWriter(wiring.Component):
         else:
             self._count_groups(m, group, active, taken, row_end, block_end, slots)
         place = Signal(data.StructLayout({
-            "live": 1, "group": len(group), "pixel": len(pixel_address), "done": 1}))
-        m.d.comb += [place.live.eq(taken & live & (group <= layer.out_groups)),
+            "live": 1, "fits": 1, "group": len(group), "pixel": len(pixel_address), "done": 1}))
+        m.d.comb += [place.live.eq(taken & live), place.fits.eq(group <= layer.out_groups),
                      place.group.eq(group), place.pixel.eq(pixel_address),
                      place.done.eq(layer_end)]
         if not self.instruction.lean:
-            # Stage 3, for the address alone.
+            # Stage 3, for the address and whether there is one.
             last_place, last_codes = Signal.like(place), Signal.like(codes)
             m.d.sync += [last_place.eq(place), last_codes.eq(codes)]
             place, codes = last_place, last_codes
         part = place.group[:part_bits]
-        m.d.comb += self.write_next.eq(place.live)
+        m.d.comb += self.write_next.eq(place.live & place.fits)
         m.d.sync += [
-            self.write_en.eq(place.live), self.write_free.eq(~place.live),
+            self.write_en.eq(self.write_next), self.write_free.eq(~self.write_next),
             self.write.address.eq(place.pixel + (place.group >> part_bits)),
             self.write.enable.eq(1 << part if part_bits else 1),
             Value.cast(self.write.codes).eq(Value.cast(codes).replicate(parts)),

@@ -1,19 +1,12 @@
 """The search for moves that shorten a design's longest paths."""
 
-from collections import defaultdict
-from functools import cache
-
 import numpy as np
 
-from .delays import Delays
+from .costs import Costs
 
 __all__ = ["Moves"]
 
 
-#: Picoseconds by which a path is shorter that costs a third.
-_SCALE = 60
-#: Paths that are shorter than the longest by up to so many picoseconds are worked on.
-_WINDOW = 600
 #: Tiles that a move goes at most, each way, and what gives way to another.
 _REACH, _GIVES_WAY = 48, 6
 #: A move is made if it leaves at most this part of the cost.
@@ -22,17 +15,22 @@ _LEAVES = 0.9
 _MAY_ADD = 0.3
 #: Cells with more wires than this give way to nothing: routed again, these could become slow.
 _MANY = 24
-#: Groups that give way to one, and places that are tried for a group.
+#: Groups that give way to a small one, and places that are tried for a group.
 _OTHERS, _TRIES = 2, 40
 #: Most cells on a path of which parts are tried, and most passes over all paths.
 _PARTS, _PASSES = 8, 12
+#: Tiles of a wire for which one of its ends brings others along, and how many.
+_LONG, _ALONG = 4, 24
+#: Where each may be beside where it should be, nearest first.
+_NEAR = sorted(((x, y) for x in range(-4, 5) for y in range(-4, 5) if abs(x) + abs(y) <= 4),
+               key=lambda way: abs(way[0]) + abs(way[1]))
 
 
 class Moves:
     """Moves cells to where, by what wires of that length take elsewhere, paths are shorter.
 
-    The cost of a place is the sum over all paths through what moves of an exponential of their
-    lengths. What moves is any part of a path; what is in its way may give way.
+    What moves is any part of a path, or one end of a long wire with all that it is tied to; what is
+    in its way may give way.
 
     Parameters
     ----------
@@ -49,13 +47,8 @@ class Moves:
 
     def __init__(self, timing, slices):
         self._timing, self._slices = timing, slices
-        self._delays = Delays(timing, slices.at)
+        self._costs = Costs(timing, slices.at)
         self.moved, self._away, self._grids = set(), set(), {}
-        self._arcs = defaultdict(list)
-        for arc, ends in enumerate(zip(timing.source.tolist(), timing.sink.tolist(), strict=True)):
-            for cell in {timing.pins[pin][0] for pin in ends}:
-                self._arcs[cell].append(arc)
-        self._arcs_of = cache(self._sorted_arcs)
 
     def run(self):
         """Make moves until none is found that helps."""
@@ -69,23 +62,37 @@ class Moves:
 
         ``tried`` maps ends of paths to the lengths at which nothing was found.
         """
-        timing = self._timing
-        self._longest, count = timing.longest, 0
-        shortest = self._longest - _WINDOW
+        timing, count = self._timing, 0
         for end, length in zip(*(each.tolist() for each in timing.lengths()), strict=True):
-            if length < shortest:
+            if length <= self._costs.goal:
                 break
             # Moves for other paths may have changed it.
             length = timing.arrival[end] + timing.ends[end]
-            if length < shortest or tried.get(end) == length:
+            if length <= self._costs.goal or tried.get(end) == length:
                 continue
-            plan = self._best_of_path(end)
-            if plan:
-                self._apply(plan)
+            if self._made(self._best_of_path(end)) or self._made(self._best_together(end)):
                 count += 1
             else:
                 tried[end] = length
         return count
+
+    def _made(self, plan):
+        """Make the moves of ``plan``, if any, and return whether it helped; take them back if
+        not."""
+        if not plan:
+            return False
+        timing, before = self._timing, self._costs.total()
+        homes, delays, moved = {}, timing.delay.copy(), set(self.moved)
+        for group in plan:
+            homes[group] = self._slices.where(group)
+        self._apply(plan)
+        if self._costs.total() < before:
+            return True
+        self._apply(homes)
+        self.moved = moved
+        timing.delay = delays
+        timing.run()
+        return False
 
     def _best_of_path(self, end):
         """Return the best plan for any part of the longest path to ``end``, or None."""
@@ -106,37 +113,85 @@ class Moves:
         """Return what the best move of all ``groups`` by one offset saves, and its plan: groups to
         their new tiles and first places. It is None unless that is more than ``above``."""
         names = _names(groups)
-        before = self._cost(names)
+        before = self._costs.of(names)
         across, down = self._offsets(groups, names)
         if not len(across):
             return 0, None
-        costs = np.broadcast_to(self._cost(names, across, down), across.shape)
-        homes = [self._slices.where(group)[0] for group in groups]
+        costs = np.broadcast_to(self._costs.of(names, across, down), across.shape)
         for index in np.argsort(costs, kind="stable")[:_TRIES]:
             gain = before - float(costs[index])
             if costs[index] > _LEAVES * before or gain <= above:
                 break
-            plan = {}
-            for group in groups:
-                self._take(group, plan)
-            found = all(self._settle(group, (int(x + across[index]), int(y + down[index])), plan,
-                                     _MAY_ADD * gain)
-                        for group, (x, y) in zip(groups, homes, strict=True))
-            places = {group: self._slices.where(group) for group in plan} if found else None
-            self._undo(plan)
-            if found:
+            places = self._placed(groups, (int(across[index]), int(down[index])), gain)
+            if places:
                 return gain, places
         return 0, None
+
+    def _placed(self, groups, offset, gain, near=((0, 0),)):
+        """Return the plan by which all ``groups`` go by ``offset``, which saves ``gain``, and what
+        gives way to them, each with the first of ``near`` added that there is room for; or None."""
+        plan, (across, down) = {}, offset
+        homes = [self._slices.where(group)[0] for group in groups]
+        for group in groups:
+            self._take(group, plan)
+        found = all(any(self._settle(group, (x + across + dx, y + down + dy), plan, _MAY_ADD * gain)
+                        for dx, dy in near)
+                    for group, (x, y) in zip(groups, homes, strict=True))
+        places = {group: self._slices.where(group) for group in plan} if found else None
+        self._undo(plan)
+        return places
+
+    def _best_together(self, end):
+        """Return a plan that shortens a long wire of the longest path to ``end``, one end of which
+        goes to the other and brings along what it is tied to; or None."""
+        timing, at = self._timing, self._slices.at
+        wires = sorted((arc for arc in timing.path(end) if arc < timing.wires),
+                       key=lambda arc: -timing.delay[arc])
+        for arc in wires:
+            ends = [timing.pins[pin][0] for pin in (timing.source[arc], timing.sink[arc])]
+            if not all(each in at for each in ends):
+                continue
+            for start, stay in (ends, ends[::-1]):
+                way = at[stay][0] - at[start][0], at[stay][1] - at[start][1]
+                if abs(way[0]) + abs(way[1]) < _LONG:
+                    continue
+                for part in (1, 0.5):
+                    plan = self._drawn(start, stay, tuple(round(part * each) for each in way))
+                    if plan:
+                        return plan
+        return None
+
+    def _drawn(self, start, stay, offset):
+        """Return a plan by which cell ``start`` goes by ``offset`` towards ``stay``, along with all
+        whose paths would become long otherwise; or None."""
+        groups, lengths = [self._slices.group(start)], []
+        stays = self._slices.group(stay)
+        while len(groups) <= _ALONG and groups[-1] is not None:
+            length, others = self._costs.worst(_names(groups), offset)
+            lengths.append(length)
+            if length <= self._costs.goal:
+                break
+            groups.append(next((group for group in map(self._slices.group, others)
+                                if group not in (None, stays)), None))
+        if not lengths:
+            return None
+        chosen = groups[:1 + int(np.argmin(lengths))]
+        names = _names(chosen)
+        before = self._costs.of(names)
+        (after,) = self._costs.of(names, *(np.array([way]) for way in offset))
+        if after > _LEAVES * before:
+            return None
+        return self._placed(chosen, offset, before - float(after), near=_NEAR)
 
     def _offsets(self, groups, names):
         """Return the offsets by which ``groups`` may move: towards what long paths tie them to."""
         timing, at = self._timing, self._slices.at
         across, down = [0], [0]
-        for arc in self._arcs_of(names):
+        for arc in self._costs.arcs(names):
             source, sink = timing.source[arc], timing.sink[arc]
             length = timing.arrival[source] + timing.delay[arc] + timing.left[sink]
             driver, load = timing.pins[source][0], timing.pins[sink][0]
-            if (length < self._longest - _WINDOW or (driver in names) == (load in names)
+            if (length < self._costs.goal or (driver in names) == (load in names)
                     or driver not in at or load not in at):
                 continue
             inside, other = (driver, load) if driver in names else (load, driver)
@@ -159,34 +214,6 @@ class Moves:
                 grid[tile] = True
             self._grids[kind] = grid
         return self._grids[kind]
-
-    def _sorted_arcs(self, names):
-        return sorted({arc for name in names for arc in self._arcs[name]},
-                      key=self._timing.level.__getitem__)
-
-    def _cost(self, names, across=None, down=None):
-        """Return the cost of all paths through the cells ``names``, where they are or, as an
-        estimate, moved by each of the offsets."""
-        timing, at = self._timing, self._slices.at
-        arrival, paths = {}, []
-        for arc in self._arcs_of(names):
-            source, sink = timing.source[arc], timing.sink[arc]
-            (driver, _), (load, port) = timing.pins[source], timing.pins[sink]
-            starts, leads = driver in names, load in names
-            delay = timing.delay[arc]
-            if across is not None and starts != leads and driver in at and load in at:
-                (x, y), (u, v) = (at[driver], at[load]) if starts else (at[load], at[driver])
-                delay = self._delays(port, np.abs(across + (x - u)) + np.abs(down + (y - v)))
-            begin = timing.arrival[source]
-            if starts:
-                begin = arrival.get(source, begin)
-            come = begin + delay
-            if leads:
-                arrival[sink] = np.maximum(arrival[sink], come) if sink in arrival else come
-            else:
-                paths.append(come + timing.left[sink])
-        paths += [come + timing.ends[pin] for pin, come in arrival.items() if pin in timing.ends]
-        return sum(np.exp(np.clip((path - self._longest) / _SCALE, -60, 30)) for path in paths)
 
     def _take(self, group, plan):
         """Take ``group`` away; ``plan`` keeps where it was."""
@@ -217,13 +244,14 @@ class Moves:
             if not self._slices.suits(group, tile, first):
                 continue
             others = set(map(self._slices.group, self._slices.blocking(group, tile, first)))
-            if len(others) > _OTHERS or not all(self._yields(other, plan) for other in others):
+            if (len(others) > max(_OTHERS, len(group.members))
+                    or not all(self._yields(other, plan) for other in others)):
                 continue
             own = {}
             for other in others:
                 self._take(other, own)
             self._put(group, tile, first)
-            if all(self._resettle(other, tile, allowed) for other in others):
+            if all(self._resettle(other, tile, plan[group][0], allowed) for other in others):
                 plan |= own
                 return True
             self._slices.take(group)
@@ -233,15 +261,18 @@ class Moves:
 
     def _yields(self, group, plan):
         """Whether ``group`` may give way to one that moves by ``plan``."""
-        return group is not None and not group.is_wide and group not in plan and all(
-            len(self._arcs[name]) <= _MANY for name, *_ in group.members)
+        return group is not None and not group.is_wide and group not in plan and (
+            group.is_memory or all(self._costs.count(name) <= _MANY for name, *_ in group.members))
 
-    def _resettle(self, group, tile, allowed):
-        """Find a place near ``tile`` for ``group`` that costs at most ``allowed`` more."""
+    def _resettle(self, group, tile, left, allowed):
+        """Find a place for ``group`` that costs at most ``allowed`` more: near ``tile``, or where
+        it was ``left`` by what comes."""
         names = _names((group,))
         span = np.arange(-_GIVES_WAY, _GIVES_WAY + 1)
-        across, down = (each.ravel() for each in np.meshgrid(span, span))
-        more = np.broadcast_to(self._cost(names, across, down), across.shape) - self._cost(names)
+        across, down = (np.append(each, to - here) for each, to, here in zip(
+            np.meshgrid(span, span), left, tile, strict=True))
+        costs = np.broadcast_to(self._costs.of(names, across, down), across.shape)
+        more = costs - self._costs.of(names)
         # Of places that cost the same, the nearest.
         for index in np.lexsort((abs(across) + abs(down), more)):
             if more[index] > allowed:
@@ -255,7 +286,6 @@ class Moves:
 
     def _apply(self, plan):
         """Make the moves of ``plan``, and estimate the delays of the wires that change."""
-        timing, at = self._timing, self._slices.at
         for group in plan:
             self._slices.take(group)
         for group, place in plan.items():
@@ -263,13 +293,8 @@ class Moves:
         for group in plan:
             names = _names((group,))
             self.moved |= names
-            for arc in self._arcs_of(names):
-                driver, _ = timing.pins[timing.source[arc]]
-                load, port = timing.pins[timing.sink[arc]]
-                if driver in at and load in at and (driver in names) != (load in names):
-                    (x, y), (u, v) = at[driver], at[load]
-                    timing.delay[arc] = self._delays(port, abs(x - u) + abs(y - v))
-        timing.run()
+            self._costs.estimate(names)
+        self._timing.run()
 
 
 def _names(groups):

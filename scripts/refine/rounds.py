@@ -12,9 +12,9 @@ __all__ = ["ROUNDS", "refine"]
 
 
 #: Rounds unless told otherwise. Each takes minutes for a large engine.
-ROUNDS = 8
+ROUNDS = 5
 #: Rounds without a gain after which there are no more.
-_VAIN = 3
+_VAIN = 2
 
 
 def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
@@ -25,7 +25,8 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     report : dict
         nextpnr's report of the design, which has one clock.
     paths : tuple of path
-        The design as nextpnr has written it, as JSON and as SDF. Both are overwritten.
+        The design as nextpnr has written it, as JSON and as SDF. Both are overwritten. What it is
+        to reach is set to what the moves promise.
     route : callable
         Has nextpnr read the JSON, route what has no routes, and write both files anew.
     rounds : int
@@ -56,6 +57,9 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
             break
         moved |= moves.moved
         _forget_routes(module, moves.moved)
+        # nextpnr routes again what is slower, as it was asked to at first; what it is asked for
+        # now is in the file.
+        module["settings"]["target_freq"] = f"{1e6 * _mhz(timing):.6f}"
         design_path.write_text(json.dumps(design), encoding="utf-8")
         delays_path.unlink()
         try:

@@ -45,6 +45,11 @@ class Group(NamedTuple):
         """Whether it takes whole tiles: a carry chain, or a choice among many tables."""
         return self.step == _SAME and self.kind == _TABLE
 
+    @property
+    def is_memory(self):
+        """Whether it is a block RAM, of whose places few are free."""
+        return self.kind == _RAM
+
 
 class Slices:
     """The cells of a design as nextpnr-ecp5 has placed it.

@@ -69,9 +69,9 @@ def wires_of(cells, delay):
             if port in ("A", "M") and bits and bits[0] in drivers]
 
 
-def length(cells):
+def length(cells, rams=()):
     """A delay in proportion to the distance of two of ``cells``."""
-    at = Slices(cells).at
+    at = Slices(cells, rams).at
 
     def delay(driver, load):
         return 300 + 100 * sum(abs(a - b) for a, b in zip(at[driver], at[load], strict=True))

@@ -163,7 +163,7 @@ def routed(tmp_path):
     for name, x in (("begin", 2), ("end", 3)):
         cells[name]["attributes"]["NEXTPNR_BEL"] = f"X{x}/Y2/MULT18_0"
     cells |= {f"near{x}": table((x, 2), 1, [("A", 100)]) for x in range(2, 9)}
-    module = {"cells": cells, "netnames": {
+    module = {"settings": {}, "cells": cells, "netnames": {
         name: {"bits": [bit], "attributes": {"ROUTING": "wires"}}
         for name, bit in (("driven", 101), ("other", 100))}}
     paths = tmp_path / "routed.json", tmp_path / "routed.sdf"
@@ -178,17 +178,19 @@ def routed(tmp_path):
 
 def test_only_what_moved_is_routed_anew(tmp_path):
     paths, write = routed(tmp_path)
-    seen = []
+    seen, asked = [], []
 
     def route():
         (module,) = json.loads(paths[0].read_text())["modules"].values()
         seen.append({name for name, net in module["netnames"].items()
                      if "ROUTING" in net["attributes"]})
+        asked.append(float(module["settings"]["target_freq"]) / 1e6)
         write(module)
     first = 1e6 / Timing(paths[1].read_text()).longest
     report = {"fmax": {"clk": {"achieved": first, "constraint": 150}}, "critical_paths": []}
     refined = refine(report, paths, route, rounds=3, rams=())
     assert seen[0] == {"other"}
+    assert asked[0] > first
     assert len(seen) < 3
     assert refined["refined"]["before_mhz"] == pytest.approx(first, abs=1e-3)
     assert refined["fmax"]["clk"] == {"achieved": max(refined["refined"]["mhz"]), "constraint": 150}

@@ -7,11 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scripts.floorplan import Site
 from scripts.refine.delays import Delays
 from scripts.refine.moves import Moves
 from scripts.refine.slices import Slices
 from scripts.refine.timing import Timing
-from tests.scripts.placed import assert_legal, flip_flop, sdf, table, timing_of
+from tests.scripts.placed import (
+    assert_legal,
+    cell,
+    flip_flop,
+    length,
+    sdf,
+    table,
+    timing_of,
+    wires_of,
+)
 
 
 def test_arrivals_by_hand():
@@ -103,3 +113,72 @@ def test_delays_are_learned():
     delays = Delays(Timing(sdf(wires, cells, ["ff"])), at)
     assert list(delays("A", np.array([1, 10, 20, 39]))) == pytest.approx([250, 700, 1200, 2150])
     assert delays("A", 100) == pytest.approx(200 + 50 * 100)
+
+
+def star(leaves):
+    """A cell that stays drives a table far off, and that as many registers on both sides."""
+    cells = {"begin": flip_flop((2, 2), 0), "hub": table((30, 2), 0, [("A", 100)], 101)}
+    cells["begin"]["connections"]["Q"] = [100]
+    cells["begin"]["attributes"]["NEXTPNR_BEL"] = "X2/Y2/MULT18_0"
+    cells |= {f"leaf{index}": flip_flop((30, 1 + index % 2 * 2), index // 2, M=101)
+              for index in range(leaves)}
+    # There is room everywhere, and a wire of each length to either kind of cell.
+    for x in range(3, 30):
+        cells |= {f"table{x}": table((x, 2), 7, [("A", 100)]),
+                  f"register{x}": flip_flop((x, 3), 7, M=100)}
+    return cells
+
+
+@pytest.mark.parametrize("leaves", [2, 16])
+def test_what_is_tied_to_a_cell_comes_along(leaves):
+    """The table alone would gain nothing, and with one of many registers next to nothing."""
+    cells = star(leaves)
+    timing = timing_of(cells)
+    first = timing.longest
+    moves = Moves(timing, Slices(cells))
+    moves.run()
+    assert_legal(cells)
+    assert {"hub", *(f"leaf{index}" for index in range(leaves))} <= moves.moved
+    assert timing_of(cells).longest < first - 1000
+
+
+def test_block_rams_change_places(monkeypatch):
+    """There are no more sites than block RAMs, and these have more wires than others that give
+    way."""
+    monkeypatch.setattr("scripts.refine.moves._MANY", -1)
+    rams = [Site(4, x, f"X{x}/Y4/EBR{x}") for x in (4, 27)]
+    cells = {"begin": flip_flop((2, 2), 0), "idle": cell("DP16KD", rams[0].name),
+             "far": cell("DP16KD", rams[1].name, [("M", 100)])}
+    cells["begin"]["connections"]["Q"] = [100]
+    cells["begin"]["attributes"]["NEXTPNR_BEL"] = "X2/Y2/MULT18_0"
+    cells |= {f"near{x}": flip_flop((x, 2), 0, M=100) for x in range(3, 28)}
+    moves = Moves(Timing(sdf(wires_of(cells, length(cells, rams)), (), cells)),
+                  Slices(cells, rams))
+    moves.run()
+    assert {"far", "idle"} <= moves.moved
+    assert [cells[name]["attributes"]["NEXTPNR_BEL"] for name in ("far", "idle")] == [
+        site.name for site in rams]
+
+
+def test_a_chain_takes_the_place_of_many():
+    """All tiles of a line are full of tables that need not be there, and of eight each."""
+    cells = {"begin": flip_flop((2, 2), 0)}
+    cells["begin"]["connections"]["Q"] = [100]
+    cells["begin"]["attributes"]["NEXTPNR_BEL"] = "X2/Y2/MULT18_0"
+    chain = {f"bit{place}": table((20, 2), place, [("A", 100), ("FCI", 200 + place)], 300 + place,
+                                  MODE="CCU2") for place in range(8)}
+    for place in range(8):
+        chain[f"bit{place}"]["connections"]["FCO"] = [201 + place]
+        chain[f"end{place}"] = flip_flop((20, 2), place, DI=300 + place)
+    cells |= chain | {f"full{x}_{place}": table((x, 2), place, [("A", 100)])
+                      for x in range(3, 20) for place in range(8)}
+    cells |= {f"near{x}": table((x, 3), 0, [("A", 100)]) for x in range(3, 21)}
+    registers = ["begin", *(f"end{place}" for place in range(8))]
+    wires = [*wires_of(cells, length(cells)),
+             *((f"bit{place}", "F", f"end{place}", "M", 0) for place in range(8))]
+    timing = Timing(sdf(wires, [each for each in cells if each not in registers], registers))
+    moves = Moves(timing, Slices(cells))
+    moves.run()
+    assert_legal(cells)
+    assert set(chain) <= moves.moved
+    assert any(name.startswith("full") for name in moves.moved)

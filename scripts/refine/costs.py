@@ -1,0 +1,129 @@
+"""What it costs to have cells of a routed design elsewhere, by the lengths of paths."""
+
+from collections import defaultdict
+from functools import cache
+
+import numpy as np
+
+from .delays import Delays
+
+__all__ = ["Costs"]
+
+
+#: Picoseconds by which a path is shorter that costs a third.
+_SCALE = 60
+#: Paths that are to become shorter: so many, and all that are shorter than the longest by less
+#: picoseconds.
+_ENDS, _WINDOW = 1000, 600
+
+
+class Costs:
+    """Sums over paths of an exponential of their lengths.
+
+    Parameters
+    ----------
+    timing : Timing
+        Of the routed design.
+    at : dict
+        Names of cells to their tiles.
+
+    Attributes
+    ----------
+    goal : float
+        Picoseconds; paths that are longer are to become shorter.
+    """
+
+    def __init__(self, timing, at):
+        self._timing, self._at = timing, at
+        self._delays = Delays(timing, at)
+        self._arcs = defaultdict(list)
+        for arc, ends in enumerate(zip(timing.source.tolist(), timing.sink.tolist(), strict=True)):
+            for cell in {timing.pins[pin][0] for pin in ends}:
+                self._arcs[cell].append(arc)
+        self.arcs = cache(self._sorted_arcs)
+        _, lengths = timing.lengths()
+        longest = lengths[:_ENDS]
+        self.goal = min(longest.min(where=np.isfinite(longest), initial=np.inf),
+                        timing.longest - _WINDOW)
+
+    def count(self, name):
+        """Return how many arcs there are from and to cell ``name``, and within."""
+        return len(self._arcs[name])
+
+    def _sorted_arcs(self, names):
+        """Return the arcs of the cells ``names``, each after those before it on a path."""
+        return sorted({arc for name in names for arc in self._arcs[name]},
+                      key=self._timing.level.__getitem__)
+
+    def total(self):
+        """Return the cost of the longest paths to all ends."""
+        _, lengths = self._timing.lengths()
+        return _weight(lengths - self.goal).sum()
+
+    def estimate(self, names):
+        """Give the wires that lead to the cells ``names``, and from them to others, the delays
+        that wires of such lengths take elsewhere."""
+        timing, at = self._timing, self._at
+        for arc in self.arcs(names):
+            driver, _ = timing.pins[timing.source[arc]]
+            load, port = timing.pins[timing.sink[arc]]
+            if driver in at and load in at and (driver in names) != (load in names):
+                (x, y), (u, v) = at[driver], at[load]
+                timing.delay[arc] = self._delays(port, abs(x - u) + abs(y - v))
+
+    def of(self, names, across=None, down=None):
+        """Return the cost of all paths through the cells ``names``, where they are or, as an
+        estimate, moved by each of the offsets."""
+        timing, at = self._timing, self._at
+        arrival, paths = {}, []
+        for arc in self.arcs(names):
+            source, sink = timing.source[arc], timing.sink[arc]
+            (driver, _), (load, port) = timing.pins[source], timing.pins[sink]
+            starts, leads = driver in names, load in names
+            delay = timing.delay[arc]
+            if across is not None and starts != leads and driver in at and load in at:
+                (x, y), (u, v) = (at[driver], at[load]) if starts else (at[load], at[driver])
+                delay = self._delays(port, np.abs(across + (x - u)) + np.abs(down + (y - v)))
+            begin = timing.arrival[source]
+            if starts:
+                begin = arrival.get(source, begin)
+            come = begin + delay
+            if leads:
+                arrival[sink] = np.maximum(arrival[sink], come) if sink in arrival else come
+            else:
+                paths.append(come + timing.left[sink])
+        paths += [come + timing.ends[pin] for pin, come in arrival.items() if pin in timing.ends]
+        return sum(_weight(path - self.goal) for path in paths)
+
+    def worst(self, names, offset):
+        """Return the length of the longest path through the cells ``names`` if they moved by
+        ``offset``, and the cells at the other ends of their wires on it, farthest first."""
+        timing, at = self._timing, self._at
+        arrival, comes, worst = {}, {}, (-np.inf, None, None)
+        for arc in self.arcs(names):
+            source, sink = timing.source[arc], timing.sink[arc]
+            (driver, _), (load, port) = timing.pins[source], timing.pins[sink]
+            starts, leads = driver in names, load in names
+            delay, far = timing.delay[arc], 0
+            if starts != leads and driver in at and load in at:
+                sign = 1 if starts else -1
+                far = (abs(at[driver][0] - at[load][0] + sign * offset[0])
+                       + abs(at[driver][1] - at[load][1] + sign * offset[1]))
+                delay = self._delays(port, far)
+            come = arrival.get(source, timing.arrival[source]) + delay
+            via = comes.get(source) if starts else (far, driver)
+            if leads:
+                if come > arrival.get(sink, -np.inf):
+                    arrival[sink], comes[sink] = come, via
+            elif come + timing.left[sink] > worst[0]:
+                worst = come + timing.left[sink], via, (far, load)
+        for pin, come in arrival.items():
+            if pin in timing.ends and come + timing.ends[pin] > worst[0]:
+                worst = come + timing.ends[pin], comes[pin], None
+        length, *others = worst
+        return length, [cell for _, cell in sorted(filter(None, others), reverse=True)]
+
+
+def _weight(more):
+    """Return the cost of paths that are so much longer than the goal."""
+    return np.exp(np.clip(more / _SCALE, -60, 300))

@@ -68,7 +68,7 @@ def _ecp5(name, size, **resources):
                   place=(f"--{size}", "--package", "CABGA381", "--speed", "6"), speed="6",
                   # Remembered of Lattice FPGA-DS-02012, register-to-register performance, grade 8:
                   # multiplier with all registers, true dual-port RAM with output registers.
-                  dsp_ceiling=225.0, bram_ceiling=272.0, ask=150.0, out_of_context=True,
+                  dsp_ceiling=225.0, bram_ceiling=272.0, ask=205.0, out_of_context=True,
                   **resources)
 
 

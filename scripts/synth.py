@@ -23,8 +23,9 @@ __all__ = ["PARTS", "map_cells", "synthesise"]
 #: which also fits devices that are too small for the rest.
 PARTS = {"engine": CONTROLS["axi"], "pipeline": ConvPipeline}
 #: What of this package decides what becomes of Verilog.
-_SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py", "refine/delays.py",
-            "refine/moves.py", "refine/rounds.py", "refine/slices.py", "refine/timing.py")
+_SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py", "refine/costs.py",
+            "refine/delays.py", "refine/moves.py", "refine/rounds.py", "refine/slices.py",
+            "refine/timing.py")
 
 #: Yosys commands after which short counters and comparisons are gates. They would become carry
 #: chains, which take a wire more on the way from what is before to what is behind, since no logic
@@ -33,6 +34,12 @@ _SHORT = ("opt; wreduce; opt_clean; "
           "select -set short t:$add t:$sub %u r:Y_WIDTH<=5 %i r:B_WIDTH<=1 %i "
           "t:$lt t:$le t:$gt t:$ge %u %u %u r:A_WIDTH<=6 %i r:B_WIDTH<=6 %i %u; "
           "techmap @short; opt_clean")
+
+#: Yosys commands that map to tables, where not its own for the family. On ECP5 a wire takes more
+#: than Yosys supposes, and logic that becomes flatter between two passes of mapping leaves far
+#: fewer paths through four tables, for hardly more of them.
+_TABLES = {"ecp5": 'abc9 -W 1000 -script "+&scorr;,&sweep;,&if,{W},{D};,&st;,&syn2;,'
+                   '&if,{W},{D},{R};,&mfs"; clean'}
 
 #: nextpnr's options for a file of pins, and for what a bitstream is packed from, by family.
 CONSTRAINTS = {"ecp5": "--lpf {}", "ice40": "--pcf {}", "nexus": "--pdc {}",
@@ -43,6 +50,9 @@ BITS = {"ecp5": "--textcfg", "ice40": "--asc"}
 #: what belongs together better than its usual one, after which routing of the larger arrays did not
 #: come to an end.
 _PLACER = {"ecp5": ("--placer", "static")}
+#: nextpnr's option to route again what is slower than it is asked for. The JSON that it writes
+#: keeps that, and what it is asked for.
+_RIPUP = ("--tmg-ripup",)
 
 
 def synthesise(component, config, directory, *, toolchain, seeds=1, target=None, jobs=None,
@@ -163,7 +173,8 @@ def map_cells(device, config, directory, toolchain, *, flatten=True):
               f"proc; {'flatten; ' if flatten else ''}{_SHORT}; "
               f"{synthesis} -run coarse:map_ffs; {device.flip_flops}; "
               f"{synthesis} -run map_ffs:map_luts; splitnets; "
-              f"{synthesis} -run map_luts: -json netlist.json")
+              f"{_TABLES.get(device.family, f'{synthesis} -run map_luts:map_cells')}; "
+              f"{synthesis} -run map_cells: -json netlist.json")
     toolchain.run("yosys", ["-p", script], log=directory / "yosys.log")
 
 
@@ -224,11 +235,11 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
         own = digest(key, pins, str(rounds), *arguments)
         if not (resume and is_current(report, own) and (bits.exists() or not board)):
             report.unlink(missing_ok=True)
-            toolchain.run(device.router, [*arguments, *writing] if rounds else arguments,
+            toolchain.run(device.router, [*arguments, *_RIPUP, *writing] if rounds else arguments,
                           log=_log(directory, seed), explain=explain)
             advance()
             if rounds and report.exists():
-                routing = [*device.place, *context, "--no-pack", "--no-place", *asking,
+                routing = [*device.place, *context, "--no-pack", "--no-place",
                            "--json", files[0].name, *writing]
                 _refine(report, files, advance=advance, rounds=rounds,
                         rams=read_sites(directory)[RAM],

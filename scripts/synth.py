@@ -169,11 +169,13 @@ def map_cells(device, config, directory, toolchain, *, flatten=True):
     # finding, and clear their modes and registers.
     if device.family == "ice40" and config.multiplier == "portable":
         synthesis += " -dsp"
+    # In a module by itself no longer path says which tables may be saved.
+    tables = _TABLES.get(device.family) if flatten else None
     script = (f"read_verilog design.v; {synthesis} -run :coarse; "
               f"proc; {'flatten; ' if flatten else ''}{_SHORT}; "
               f"{synthesis} -run coarse:map_ffs; {device.flip_flops}; "
               f"{synthesis} -run map_ffs:map_luts; splitnets; "
-              f"{_TABLES.get(device.family, f'{synthesis} -run map_luts:map_cells')}; "
+              f"{tables or f'{synthesis} -run map_luts:map_cells'}; "
               f"{synthesis} -run map_cells: -json netlist.json")
     toolchain.run("yosys", ["-p", script], log=directory / "yosys.log")
 

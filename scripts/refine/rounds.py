@@ -1,6 +1,7 @@
 """Rounds of moving cells and routing them again."""
 
 import json
+from itertools import count
 
 from scripts.console import CheckFailed
 
@@ -57,6 +58,7 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
             break
         moved |= moves.moved
         _forget_routes(module, moves.moved)
+        _mend_ports(module)
         # nextpnr routes again what is slower, as it was asked to at first; what it is asked for
         # now is in the file.
         module["settings"]["target_freq"] = f"{1e6 * _mhz(timing):.6f}"
@@ -94,6 +96,15 @@ def _forget_routes(module, moved):
     for net in module["netnames"].values():
         if not bits.isdisjoint(net["bits"]):
             net["attributes"].pop("ROUTING", None)
+
+
+def _mend_ports(module):
+    """Number the bits of ports that no net is connected to. nextpnr 0.11.1 has written what was in
+    its memory there, and what is very large has it run out of memory when it reads that."""
+    known = {bit for net in module["netnames"].values() for bit in net["bits"]}
+    fresh = count(1 + max(known, default=0))
+    for port in module["ports"].values():
+        port["bits"] = [bit if bit in known else next(fresh) for bit in port["bits"]]
 
 
 def _report(report, timing):

@@ -42,7 +42,8 @@ class EngineControl(wiring.Component):
     layer_done, frame_done : ``In(1)``
         A layer's results are written; an output packet's last beat is taken.
     cycles : ``Out(64)``
-        Cycles for which the present or last program has run, counted a cycle late.
+        Cycles for which the present or last program has run, counted a cycle late, and bits 32 to
+        63 a cycle later than the rest.
     irq : ``Out(1)``
         An enabled interrupt is pending.
     """
@@ -137,14 +138,22 @@ class EngineControl(wiring.Component):
     def _counters(self, m, bank, running, began, layer_done, frame_done):
         """``began`` tells the first cycle of a program, which the counters count already."""
         width = self.config.counter_width
-        cycles = self.cycles[:2 * width]
-        m.d.comb += bank.cycles_low_cycles.eq(cycles[:32])
+        low, high = self.cycles[:32], self.cycles[32:2 * width]
+        m.d.comb += bank.cycles_low_cycles.eq(low)
+        carry, taken = Signal(), Signal()
+        if len(high):
+            # A carry through all bits would be among the longest paths of the engine.
+            m.d.sync += [carry.eq(0), taken.eq(bank.cycles_low_taken)]
+            with m.If(taken):
+                m.d.sync += bank.cycles_high_cycles.eq(high)
+            with m.If(began):
+                m.d.sync += high.eq(0)
+            with m.Elif(carry):
+                m.d.sync += high.eq(high + 1)
         with m.If(began):
-            m.d.sync += cycles.eq(1)
+            m.d.sync += low.eq(1)
         with m.Elif(running):
-            m.d.sync += cycles.eq(cycles + 1)
-        with m.If(bank.cycles_low_taken):
-            m.d.sync += bank.cycles_high_cycles.eq(cycles[32:])
+            m.d.sync += Cat(low, carry).eq(low + 1)
         # No layer and no packet ends as a program begins.
         for field, event in ((bank.layers_done, layer_done), (bank.frames_finished, frame_done)):
             counter = field[:width]

@@ -140,9 +140,11 @@ class EngineControl(wiring.Component):
         width = self.config.counter_width
         low, high = self.cycles[:32], self.cycles[32:2 * width]
         m.d.comb += bank.cycles_low_cycles.eq(low)
-        carry, taken = Signal(), Signal()
+        count = low
         if len(high):
             # A carry through all bits would be among the longest paths of the engine.
+            carry, taken = Signal(), Signal()
+            count = Cat(low, carry)
             m.d.sync += [carry.eq(0), taken.eq(bank.cycles_low_taken)]
             with m.If(taken):
                 m.d.sync += bank.cycles_high_cycles.eq(high)
@@ -153,7 +155,7 @@ class EngineControl(wiring.Component):
         with m.If(began):
             m.d.sync += low.eq(1)
         with m.Elif(running):
-            m.d.sync += Cat(low, carry).eq(low + 1)
+            m.d.sync += count.eq(low + 1)
         # No layer and no packet ends as a program begins.
         for field, event in ((bank.layers_done, layer_done), (bank.frames_finished, frame_done)):
             counter = field[:width]

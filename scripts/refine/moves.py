@@ -178,10 +178,10 @@ class Moves:
         chosen = groups[:1 + int(np.argmin(lengths))]
         names = _names(chosen)
         before = self._costs.of(names)
-        (after,) = self._costs.of(names, *(np.array([way]) for way in offset))
+        after = float(np.sum(self._costs.of(names, *(np.array([way]) for way in offset))))
         if after > _LEAVES * before:
             return None
-        return self._placed(chosen, offset, before - float(after), near=_NEAR)
+        return self._placed(chosen, offset, before - after, near=_NEAR)
 
     def _offsets(self, groups, names):
         """Return the offsets by which ``groups`` may move: towards what long paths tie them to."""

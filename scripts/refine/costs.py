@@ -52,8 +52,8 @@ class Costs:
 
     def _sorted_arcs(self, names):
         """Return the arcs of the cells ``names``, each after those before it on a path."""
-        return sorted({arc for name in names for arc in self._arcs[name]},
-                      key=self._timing.level.__getitem__)
+        arcs = sorted({arc for name in names for arc in self._arcs[name]})
+        return sorted(arcs, key=self._timing.level.__getitem__)
 
     def total(self):
         """Return the cost of the longest paths to all ends."""

@@ -243,7 +243,8 @@ class Moves:
         for first in self._slices.firsts(group):
             if not self._slices.suits(group, tile, first):
                 continue
-            others = set(map(self._slices.group, self._slices.blocking(group, tile, first)))
+            others = dict.fromkeys(map(self._slices.group,
+                                       self._slices.blocking(group, tile, first)))
             if (len(others) > max(_OTHERS, len(group.members))
                     or not all(self._yields(other, plan) for other in others)):
                 continue

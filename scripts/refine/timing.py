@@ -63,7 +63,7 @@ class Timing:
         arcs += [(self._at(cell, into), self._at(cell, out), delay)
                  for cell, into, out, delay in inner]
         self.ends = {self._at(cell, pin): delay for cell, pin, _, delay in setups}
-        self._clocks = [self._at(*pin) for pin in clocks]
+        self._clocks = [self._at(*pin) for pin in sorted(clocks)]
         self.source, self.sink, self.delay = (np.array(each) for each in zip(*arcs, strict=True))
         self.into = [[] for _ in self.pins]
         for arc, pin in enumerate(self.sink.tolist()):

@@ -31,6 +31,8 @@ class Costs:
     ----------
     goal : float
         Picoseconds; paths that are longer are to become shorter.
+    arcs : callable
+        Returns the arcs of a frozenset of cells, each after those before it on a path.
     """
 
     def __init__(self, timing, at):

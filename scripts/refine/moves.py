@@ -252,7 +252,8 @@ class Moves:
             for other in others:
                 self._take(other, own)
             self._put(group, tile, first)
-            if all(self._resettle(other, tile, plan[group][0], allowed) for other in others):
+            if all(self._resettle(other, home, plan[group][0], allowed)
+                   for other, (home, _) in own.items()):
                 plan |= own
                 return True
             self._slices.take(group)
@@ -265,20 +266,20 @@ class Moves:
         return group is not None and not group.is_wide and group not in plan and (
             group.is_memory or all(self._costs.count(name) <= _MANY for name, *_ in group.members))
 
-    def _resettle(self, group, tile, left, allowed):
-        """Find a place for ``group`` that costs at most ``allowed`` more: near ``tile``, or where
-        it was ``left`` by what comes."""
+    def _resettle(self, group, home, left, allowed):
+        """Find a place for ``group`` that costs at most ``allowed`` more: near its ``home``, or in
+        the tile that is ``left`` by what comes there."""
         names = _names((group,))
         span = np.arange(-_GIVES_WAY, _GIVES_WAY + 1)
         across, down = (np.append(each, to - here) for each, to, here in zip(
-            np.meshgrid(span, span), left, tile, strict=True))
+            np.meshgrid(span, span), left, home, strict=True))
         costs = np.broadcast_to(self._costs.of(names, across, down), across.shape)
         more = costs - self._costs.of(names)
         # Of places that cost the same, the nearest.
         for index in np.lexsort((abs(across) + abs(down), more)):
             if more[index] > allowed:
                 return False
-            goal = int(tile[0] + across[index]), int(tile[1] + down[index])
+            goal = int(home[0] + across[index]), int(home[1] + down[index])
             first = self._slices.room(group, goal)
             if first is not None:
                 self._put(group, goal, first)

@@ -14,6 +14,7 @@ from scripts.devices import device_of
 from scripts.figures import frame_cycles, utilisation
 from scripts.files import check_writable
 from scripts.options import configuration, jobs_option, refusing, writing
+from scripts.report import summary
 from scripts.shapes import read_shapes
 from scripts.synth import PARTS, synthesise
 from scripts.tools import Toolchain
@@ -30,12 +31,15 @@ NETWORKS = ("anomaly_detection", "image_classification", "keyword_spotting", "vi
 Examples:
   celosia bench --config ecp5-85f-8x8 --config ecp5-85f --jobs 2
   celosia bench --seeds 9 --record docs/benchmarks.json
+  celosia bench --config ecp5-85f --first-seed 6 --record docs/benchmarks.json
 """)
 @click.option("--config", "configs", metavar="NAME", multiple=True,
               callback=lambda _context, _option, names: [configuration(name) for name in names],
               help="A configuration, as often as you like; by default all that are named.")
 @click.option("--seeds", metavar="N", default=5, show_default=True, type=click.IntRange(1, 1000),
               help="Placements to try of each.")
+@click.option("--first-seed", "first", metavar="K", default=1, show_default=True,
+              type=click.IntRange(1, 1_000_000), help="Seed of the first of them.")
 @jobs_option
 @click.option("-o", "--output", "directory", metavar="DIR", default="build/bench",
               show_default=True, type=click.Path(path_type=Path),
@@ -44,7 +48,7 @@ Examples:
               help="Keep the figures in this file, and write the page of them, R.md.")
 @click.option("--native", is_flag=True,
               help="Take yosys and nextpnr from PATH, in place of those from PyPI.")
-def bench(configs, seeds, jobs, directory, record, native):
+def bench(configs, seeds, first, jobs, directory, record, native):
     """Place and route engines with several seeds; say what networks would do on them.
 
     For each configuration: the median and the best frequency, area, and what its array does at
@@ -53,7 +57,9 @@ def bench(configs, seeds, jobs, directory, record, native):
     added after each configuration; one of the same day is replaced.
 
     A large engine takes minutes a seed. A run that was cut off goes on where it was: DIR keeps
-    the netlist and the report of each seed. Exit status 1 if one cannot be placed and routed.
+    the netlist and the report of each seed. And seeds may be measured a few at a time, on any
+    machine: an entry of the very same design and tools receives those that it has not.
+    Exit status 1 if one cannot be placed and routed.
     """
     if record:
         if record.suffix != ".json":
@@ -64,7 +70,8 @@ def bench(configs, seeds, jobs, directory, record, native):
     failed = []
     for config in configs or CONFIGURATIONS.values():
         before = last_of(entries, config.name)
-        entry = _measured(config, directory / config.name, seeds=seeds, jobs=jobs, native=native)
+        entry = _measured(config, directory / config.name, before, seeds=seeds, first=first,
+                          jobs=jobs, native=native)
         _show(entry)
         if before:
             output().print("\n".join([f"\nSince {before['date']}:",
@@ -72,33 +79,52 @@ def bench(configs, seeds, jobs, directory, record, native):
         if "error" in entry:
             failed.append(config.name)
         if record:
-            entries = [each for each in entries
-                       if (each["config"], each["date"]) != (config.name, entry["date"])] + [entry]
+            entries = [*(each for each in entries if not _replaces(entry, each)), entry]
             with writing():
                 write_entries(record, entries)
     if failed:
         raise CheckFailed(f"Not placed and routed: {', '.join(failed)}")
 
 
-def _measured(config, directory, *, seeds, jobs, native):
-    """The entry of a configuration."""
+def _replaces(entry, other):
+    """Whether ``entry`` is kept in place of ``other``, an older one."""
+    return entry["config"] == other["config"] and (
+        entry["date"] == other["date"] or _same(entry, other))
+
+
+def _same(figures, entry):
+    """Whether ``figures`` are of what was measured for ``entry``, which may be None."""
+    made_from = (entry or {}).get("made_from")
+    return made_from is not None and figures.get("made_from") == made_from
+
+
+def _measured(config, directory, before, *, seeds, first, jobs, native):
+    """The entry of a configuration, with the seeds of the last one, ``before``, if that is of the
+    same."""
     device = device_of(config)
     entry = {"date": date.today().isoformat(), "config": config.name, "device": device.name,
              "speed": device.speed, "rows": config.rows, "columns": config.columns}
     try:
         with writing(), refusing():
-            report = synthesise(PARTS["engine"](config), config, directory, seeds=seeds, jobs=jobs,
-                                resume=True, toolchain=Toolchain(native=native))
+            report = synthesise(PARTS["engine"](config), config, directory, seeds=seeds,
+                                first=first, jobs=jobs, resume=True,
+                                toolchain=Toolchain(native=native))
     except CheckFailed as failure:
         # Without the log's name, which is of this machine.
         return entry | {"error": failure.message.partition("; log: ")[0]}
-    fmax, blocks = report["fmax_mhz"], report["dsp"]
+    seeds_mhz = dict(enumerate(report["fmax_mhz_seeds"], first))
+    if _same(report, before):
+        seeds_mhz = {int(seed): mhz for seed, mhz in before["seeds_mhz"].items()} | seeds_mhz
+    counts = {name: report[name] for name in ("lut", "ff", "dsp", "bram")}
+    figures = summary(config, device, list(seeds_mhz.values()), counts)
+    fmax, blocks = figures["fmax_mhz"], figures["dsp"]
     return entry | {
-        "seeds": seeds, "fmax_mhz": fmax, "best_mhz": max(report["fmax_mhz_seeds"]),
-        **{name: report[name] for name in ("lut", "ff", "dsp", "bram", "peak_gops")},
-        "gops_per_dsp": _per(report["peak_gops"], blocks),
+        "seeds": len(seeds_mhz), "fmax_mhz": fmax, "best_mhz": max(seeds_mhz.values()),
+        **counts, "peak_gops": figures["peak_gops"],
+        "gops_per_dsp": _per(figures["peak_gops"], blocks),
         "networks": {name: _on_network(name, config, fmax, blocks) for name in NETWORKS},
-        "tools": report["tools"]}
+        "tools": report["tools"], "made_from": report["made_from"],
+        "seeds_mhz": {str(seed): mhz for seed, mhz in sorted(seeds_mhz.items())}}
 
 
 def _on_network(name, config, fmax, blocks):

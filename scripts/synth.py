@@ -55,8 +55,8 @@ _PLACER = {"ecp5": ("--placer", "static")}
 _RIPUP = ("--tmg-ripup",)
 
 
-def synthesise(component, config, directory, *, toolchain, seeds=1, target=None, jobs=None,
-               resume=False, board=None, rounds=ROUNDS):
+def synthesise(component, config, directory, *, toolchain, seeds=1, first=1, target=None,
+               jobs=None, resume=False, board=None, rounds=ROUNDS):
     """Place and route ``component`` on the device of ``config``; return the report.
 
     All files of the run are kept in ``directory``: ``design.v``, ``netlist.json``, and for each
@@ -73,7 +73,9 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
     toolchain : Toolchain
         Where the tools come from.
     seeds : int, at least 1
-        Placements to try, with the seeds 1 to ``seeds``.
+        Placements to try.
+    first : int, at least 1
+        Seed of the first; each of the others has the seed after.
     target : float, optional
         MHz to ask nextpnr for, if more than what the device's table asks for.
     jobs : int, optional
@@ -114,12 +116,12 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
         rounds = 0
     with running(f"Placing and routing {config.name} with {device.router} for {device.name}",
                  steps=seeds * (1 + rounds)) as advance:
-        runs = _place(device, config, directory, toolchain, seeds=seeds, asked=asked,
-                      advance=advance, board=board, jobs=jobs, key=key, resume=resume,
-                      rounds=rounds)
+        runs = _place(device, config, directory, toolchain, seeds=range(first, first + seeds),
+                      asked=asked, advance=advance, board=board, jobs=jobs, key=key,
+                      resume=resume, rounds=rounds)
 
     slowest = min(runs, key=fmax)
-    counts = totals(device, runs[0], _log(directory, 1).read_text(encoding="utf-8"))
+    counts = totals(device, runs[0], _log(directory, first).read_text(encoding="utf-8"))
     return {
         **summary(config, device, [fmax(run) for run in runs], counts),
         "fmax_mhz_routed": [round(fmax(run), 2) for run in runs],
@@ -129,8 +131,9 @@ def synthesise(component, config, directory, *, toolchain, seeds=1, target=None,
         "pinned": pinned,
         "wrapper": wrapper and {"lut": wrapper.gates, "ff": wrapper.registers},
         "cells": cells(runs[0]),
-        "critical_path": {"seed": runs.index(slowest) + 1, **critical_path(slowest)},
+        "critical_path": {"seed": first + runs.index(slowest), **critical_path(slowest)},
         "tools": versions,
+        "made_from": key,
     }
 
 
@@ -253,9 +256,9 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
                 advance()
 
     pack()
-    toolchain.run_all([lambda seed=seed: job(seed) for seed in range(1, seeds + 1)], jobs)
+    toolchain.run_all([lambda seed=seed: job(seed) for seed in seeds], jobs)
     return [json.loads((directory / f"nextpnr-{seed}.json").read_text(encoding="utf-8"))
-            for seed in range(1, seeds + 1)]
+            for seed in seeds]
 
 
 def _refine(report_path, files, *, rounds, **options):

@@ -3,6 +3,7 @@
 
 import json
 from datetime import date
+from statistics import median
 
 import pytest
 
@@ -49,8 +50,9 @@ def today(monkeypatch):
     return put
 
 
-def test_measures_keeps_and_goes_on(celosia, small, today, tmp_path):
-    """Twice on a day, and on another: what is there is not made again; one entry for each day."""
+def test_measures_keeps_and_goes_on(celosia, small, today, monkeypatch, tmp_path):
+    """Twice on a day, and on others: what is there is not made again; one entry for each design
+    and day."""
     record, folder = tmp_path / "kept" / "record.json", tmp_path / "runs"
 
     def bench(day, *options):
@@ -82,12 +84,22 @@ def test_measures_keeps_and_goes_on(celosia, small, today, tmp_path):
     assert said.endswith("Since 2026-01-01:\nno change\n")
     assert report.stat().st_mtime_ns == made
 
-    said, (again, second) = bench("2026-01-02", "--seeds", "1")
-    assert (again, second["date"], second["seeds"]) == (first, "2026-01-02", 1)
+    # Other seeds of the same, on another day, are added to the entry.
+    said, (more,) = bench("2026-01-02", "--seeds", "2", "--first-seed", "2")
+    assert (more["date"], more["seeds"], list(more["seeds_mhz"])) == ("2026-01-02", 3, list("123"))
+    assert more["seeds_mhz"].items() > first["seeds_mhz"].items()
+    assert more["fmax_mhz"] == median(more["seeds_mhz"].values())
+    assert more["best_mhz"] == max(more["seeds_mhz"].values())
+    assert more["peak_gops"] == round(8 * more["fmax_mhz"] / 1000, 3)
+    assert "Since 2026-01-01:\n" in said
+
+    monkeypatch.setitem(scripts.synth.PARTS, "engine", lambda _: Grid(rows=1))
+    said, (again, second) = bench("2026-01-03", "--seeds", "1")
+    assert (again, second["date"], second["seeds"]) == (more, "2026-01-03", 1)
     page = record.with_suffix(".md").read_text()
     assert page == benchmarks_page(record)
     assert page.count("\n| small | 2026-01-0") == 1
-    assert "\n- small, 2026-01-01: first entry\n- small, 2026-01-02: " in page
+    assert "\n- small, 2026-01-02: first entry\n- small, 2026-01-03: " in page
 
 
 def test_what_does_not_fit_is_kept_too(celosia, small, monkeypatch, tmp_path):
@@ -119,6 +131,7 @@ def test_refuses_what_is_no_record(refused, tmp_path, content):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--config", "huge"], "No configuration or file named 'huge'; "),
     (["--seeds", "0"], "Invalid value for '--seeds': 0 is not in the range 1<=x<=1000"),
+    (["--first-seed", "0"], "Invalid value for '--first-seed': 0 is not in the range 1<=x<="),
     (["--jobs", "0"], "Invalid value for '--jobs': 0 is not in the range 1<=x<=1000"),
     (["--record", "kept.md"], "kept.md: the name of a file of benchmarks must end in .json"),
     (["--record", "/dev/null/kept.json"], "/dev/null: Not a directory"),

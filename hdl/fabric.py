@@ -4,7 +4,7 @@ from amaranth import *
 
 from .vendor import conditional_sum
 
-__all__ = ["counted_down", "counted_up", "fabric_latency", "fabric_product"]
+__all__ = ["counted_down", "counted_on", "counted_up", "fabric_latency", "fabric_product"]
 
 
 def fabric_latency(b, *, paired=False):
@@ -26,6 +26,17 @@ def counted_down(counter, reload, value):
 def counted_up(counter, reload, value):
     """Return ``value if reload else counter + 1``, in as few cells."""
     return Mux(reload, value, counter + reload.replicate(len(counter)) + 1)[:len(counter)]
+
+
+def counted_on(counter, reload, value, step):
+    """Return ``value if reload else counter + step``, the step being 1 or -1.
+
+    It is one half of a carry cell of ECP5 for each bit, which adds what its own table has chosen.
+    """
+    size = len(counter)
+    if step > 0:
+        return (Mux(reload, value, counter)[:size] + ~reload)[:size]
+    return (Mux(reload, value, counter)[:size] + (~reload).replicate(size))[:size]
 
 
 def fabric_product(m, platform, family, a, b, *, name, paired=False):

@@ -146,8 +146,7 @@ class StepIssuer(wiring.Component):
                 ends.eq(self.start & Mux(inside, one_left, one_step)),
                 ending_renew.eq(Mux(inside, renew, tile.renew)),
             ]
+        m.d.sync += self.finished.eq(ends | (self.finished & ~self.capture))
         with m.If(ends):
-            m.d.sync += [self.finished.eq(1), self.renew.eq(ending_renew)]
-        with m.Elif(self.capture):
-            m.d.sync += self.finished.eq(0)
+            m.d.sync += self.renew.eq(ending_renew)
         return m

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .blockmemory import StreamedMemory
 from .checks import check_range
-from .fabric import counted_up
+from .fabric import counted_on, counted_up
 from .isa import ADDRESS_WIDTH, Instruction, Opcode
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Tile
 from .singleport import HeldMemory
@@ -294,12 +294,14 @@ class CoefficientReader(_MemoryReader):
         with m.If(free):
             m.d.sync += [layer[name].eq(new[name]) for name in bounds]
             m.d.sync += [
-                address.eq(new.coefficient_base), blocks.eq(new.blocks),
+                blocks.eq(new.blocks),
                 table.eq((new.opcode == Opcode.VECTOR) & new.table),
                 on_array.eq(new.opcode == Opcode.CONV),
             ]
         with m.Elif(taken):
-            m.d.sync += [address.eq(address + 1), table.eq(table & ~last)]
+            m.d.sync += table.eq(table & ~last)
+        with m.If(free | taken):
+            m.d.sync += address.eq(counted_on(address, free, new.coefficient_base, 1))
         return m
 
 

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .fabric import counted_on
 from .fifo import StreamRegister
 from .isa import ADDRESS_WIDTH, Destination, Instruction, Status
 
@@ -126,6 +127,7 @@ class PacketReceiver(wiring.Component):
             ]
 
         awaiting, frame_address, frame_words = self._await(m)
+        first_address = Signal(ADDRESS_WIDTH, reset_less=True)
         if self.instruction.lean:
             # While a program runs there are no packets but of frames, which need a RECEIVE first.
             with m.If(state.header & beat.valid & (beat.p.data[:4] != Destination.FRAME)):
@@ -133,10 +135,9 @@ class PacketReceiver(wiring.Component):
             with m.If(self.layers.ready & self.layers.valid):
                 m.d.sync += self.address.eq(self.layers.p.base)
         else:
-            with m.If(state.compared):
-                m.d.sync += self.address.eq(Mux(is_frame, frame_address, address))
+            m.d.sync += first_address.eq(Mux(is_frame, frame_address, address))
         wanted = ~is_frame | awaiting
-        moves, last_beat, written = self._words(m, state, beat, chosen=chosen,
+        moves, last_beat, written = self._words(m, state, beat, chosen=chosen, first=first_address,
                                                 to_activations=to_activations)
         short, long, last_word = self._length(
             m, state, beat, is_start=is_start, is_frame=is_frame, frame_words=frame_words,
@@ -154,7 +155,8 @@ class PacketReceiver(wiring.Component):
                                 ~is_frame & ~dead)),
         ]
         self._advance(m, state, beat, wanted=wanted, bad_header=bad_header, is_start=is_start,
-                      good=~short & ~long, accept=accept, end=end, written=written)
+                      good=~short & ~long, accept=accept, end=end, written=written,
+                      last=state.words & beat.valid & end & beat.p.last)
         m.d.sync += [
             self.frame_done.eq(ended & is_frame),
             self.start.eq(state.checked & is_start & ~short & ~long),
@@ -182,8 +184,10 @@ class PacketReceiver(wiring.Component):
             m.d.sync += awaiting.eq(0)
         return awaiting, address, wanted
 
-    def _advance(self, m, state, beat, *, wanted, bad_header, is_start, good, accept, end, written):
-        """From one state to the next, or to none after a fault."""
+    def _advance(self, m, state, beat, *, wanted, bad_header, is_start, good, accept, end, written,
+                 last):
+        """From one state to the next, or to none after a fault. A word that is ``last`` is accepted
+        if it is written: that comes late."""
         m.d.sync += [
             state.header.eq(Mux(state.header, ~beat.valid, (state.drain & written) | (
                 state.checked & is_start & good))),
@@ -194,7 +198,7 @@ class PacketReceiver(wiring.Component):
             state.judged.eq(state.compared), state.checked.eq(state.judged),
             state.words.eq(Mux(state.words, ~(accept & (end | beat.p.last)),
                                state.checked & ~is_start & good)),
-            state.drain.eq(Mux(state.drain, ~written, accept & end & beat.p.last)),
+            state.drain.eq(Mux(state.drain, ~written, written & last)),
         ]
 
     def _length(self, m, state, beat, *, is_start, is_frame, frame_words, whole):
@@ -238,7 +242,7 @@ class PacketReceiver(wiring.Component):
         ]
         return short, long, (left < 0) & ~huge
 
-    def _words(self, m, state, beat, *, chosen, to_activations):
+    def _words(self, m, state, beat, *, chosen, first, to_activations):
         """The words that follow, gathered from their beats. Return whether a beat moves on, if it
         is one of these, whether it is the last one of its word, and whether a word is written."""
         sizes = self.sizes
@@ -275,6 +279,11 @@ class PacketReceiver(wiring.Component):
             m.d.sync += [self.part.eq(place), ends.eq(last_beat)]
         else:
             m.d.comb += ends.eq(1)
-        with m.If((direct & ends) | (holding & self.write_ready)):
-            m.d.sync += self.address.eq(self.address + 1)
+        step = (direct & ends) | (holding & self.write_ready)
+        if self.instruction.lean:
+            with m.If(step):
+                m.d.sync += self.address.eq(self.address + 1)
+        else:
+            with m.If(state.compared | step):
+                m.d.sync += self.address.eq(counted_on(self.address, state.compared, first, 1))
         return moves, last_beat, written

@@ -75,10 +75,9 @@ class WordSender(wiring.Component):
             with m.If(out.i.valid & out.i.ready):
                 m.d.sync += [beat.eq(Mux(last_beat, 0, beat + 1)),
                              last_beat.eq(beat == beats - 2)]
-        with m.If(~busy):
-            m.d.sync += [busy.eq(self.layers.valid), words_left.eq(self.layers.p.pixels - 1)]
-        with m.Elif(done):
-            m.d.sync += [words_left.eq(words_left - 1), busy.eq(words_left >= 0)]
+        with m.If(~busy | done):
+            m.d.sync += [busy.eq(Mux(busy, words_left >= 0, self.layers.valid)),
+                         words_left.eq(Mux(busy, words_left, self.layers.p.pixels) - 1)]
         return m
 
     def _pass(self, m):

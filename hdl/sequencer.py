@@ -176,12 +176,15 @@ class Sequencer(wiring.Component):
             with m.If(resting | ended):
                 m.d.sync += frames_left.eq(counted_down(frames_left, resting, self.start_frames))
             return m
+        # Found out while the program is fetched.
+        frames_after = Signal.like(frames_left)
+        m.d.sync += frames_after.eq(frames_left - 1)
         with m.If(resting):
             m.d.sync += [fetch.address.eq(self.start_address), frames_left.eq(self.start_frames)]
         with m.If(ending):
             m.d.sync += fetch.address.eq(instruction.base)
         with m.If(ended):
-            m.d.sync += frames_left.eq(frames_left - 1)
+            m.d.sync += frames_left.eq(frames_after)
         return m
 
     def _fetch(self, m, instruction):

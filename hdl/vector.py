@@ -278,10 +278,8 @@ class VectorUnit(wiring.Component):
                      entry.eq(Mux(odd, self.tables.p.odd, self.tables.p.even))]
         m.d.comb += [control.table_en.eq(enable), control.table_address.eq(address),
                      control.table_data.eq(entry)]
-        with m.If(self.layers.valid & self.layers.ready & self.layers.p.table):
-            m.d.sync += filling.eq(1)
-        with m.Elif(filled):
-            m.d.sync += filling.eq(0)
+        m.d.sync += filling.eq((filling & ~filled)
+                               | (self.layers.valid & self.layers.ready & self.layers.p.table))
         m.d.sync += [odd.eq(write & ~odd), index.eq(index + odd)]
         written = Signal()
         m.d.sync += [written.eq(filled), last.eq(index == TABLE_ENTRIES - 1)]

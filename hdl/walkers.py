@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .fabric import counted_down
+from .fabric import counted_down, counted_on
 from .isa import Instruction
 
 __all__ = ["Pixel", "PixelWalker", "TapWalker", "countdown", "countdown_ahead"]
@@ -82,9 +82,11 @@ def countdown_ahead(m, name, start, *, restart, step, late):
         m.d.sync += [moved.eq(move), anew.eq(again), last_after.eq(left == 1)]
         move, again = moved, anew
     with m.If(move):
-        m.d.sync += left.eq(Mux(again, start, left - 1))
-        if not late:
-            m.d.sync += last_after.eq(Mux(again, start == 1, left == 2))
+        if late:
+            m.d.sync += left.eq(counted_on(left, again, start, -1))
+        else:
+            m.d.sync += [left.eq(Mux(again, start, left - 1)),
+                         last_after.eq(Mux(again, start == 1, left == 2))]
     return last
 
 
@@ -185,7 +187,13 @@ class PixelWalker(wiring.Component):
             for name in ("origin", "row_start", "frame_start"))
         start = Signal.like(pixel.address)
         batches = "frames" in self.instruction.members
-        m.d.comb += start.eq(Mux(block, origin, Mux(frame & batches, frame_start, row_start)))
+        # Whether it is of the same block, and frame: registers that nothing else hangs on.
+        in_block, in_frame = Signal(), Signal()
+        domain = m.d.comb if self.instruction.lean else m.d.sync
+        domain += ([in_block.eq(~block), in_frame.eq(~frame)] if self.instruction.lean else
+                   [in_block.eq(~restart), in_frame.eq(~(restart | next_frame))])
+        m.d.comb += start.eq(Mux(in_frame, row_start, Mux(in_block, frame_start, origin)) if batches
+                             else Mux(in_block, row_start, origin))
         with m.If(self.restart):
             m.d.sync += origin.eq(layer.base)
         with m.Elif(block):

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
+from .fabric import counted_on
 from .isa import Instruction
 
 __all__ = ["WindowWalker"]
@@ -64,18 +65,19 @@ class WindowWalker(wiring.Component):
         # ahead, from what their last but one shows: nothing waits for a chain of counters.
         ends = [Signal(name=f"ends_{what}") for what in ("line", "frame", "block", "layer")]
         first = Signal()
-        new_block = self.restart | (self.advance & ends[2])
         m.d.comb += [self.last.eq(ends[-1]),
-                     self.first_next.eq(new_block | (first & ~self.advance))]
+                     self.first_next.eq(self.restart | (self.advance & ends[2])
+                                        | (first & ~self.advance))]
         m.d.sync += first.eq(self.first_next)
 
         # All else follows a cycle later, in time for the last but one word of a line.
         restart, passed = Signal(), self.passed
         line, frame, block = (Signal(name=f"passed_{what}") for what in ("line", "frame", "block"))
+        begins = new_line, new_frame, new_block = [
+            Signal(name=f"new_{what}") for what in ("line", "frame", "block")]
         m.d.sync += [restart.eq(self.restart), passed.eq(self.advance), self.first.eq(first)]
-        m.d.sync += [each.eq(self.advance & end)
-                     for each, end in zip((line, frame, block), ends, strict=False)]
-        new_line, new_frame, new_block = (restart | each for each in (line, frame, block))
+        for each, new, end in zip((line, frame, block), begins, ends, strict=False):
+            m.d.sync += [each.eq(self.advance & end), new.eq(self.restart | (self.advance & end))]
         last = self._before_last(m, layer.out_width, new_line, passed)
         with m.If(self.advance):
             m.d.sync += ends[0].eq(last)
@@ -138,10 +140,9 @@ class WindowWalker(wiring.Component):
         last, none = (Signal(name=f"{name}_{what}", reset_less=True) for what in ("last", "none"))
         # The layer is there two cycles before its first count begins.
         m.d.sync += none.eq(start == 0)
-        with m.If(reload):
-            m.d.sync += [left.eq(start), last.eq(none)]
-        with m.Elif(step):
-            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
+        with m.If(reload | step):
+            m.d.sync += [left.eq(counted_on(left, reload, start, -1)),
+                         last.eq(Mux(reload, none, left == 1))]
         return last
 
     def _due(self, m, name, stride, reload, step):

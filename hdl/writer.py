@@ -107,7 +107,7 @@ class ResultWriter(wiring.Component):
         slots = Mux(on_array, self.slots, parts)
         end = (self._count_lean(m, busy, idle | counting, beginning, layer)
                if self.instruction.lean
-               else self._count(m, busy, on_array, slots, count, layer.blocks))
+               else self._count(m, busy, beginning, on_array, slots, count, layer.blocks))
         m.d.sync += busy.eq(Mux(busy, ~end.layer, beginning))
 
         # Stage 1: the result and what ends with it.
@@ -176,9 +176,9 @@ class ResultWriter(wiring.Component):
                 m.d.sync += [group.eq(next_group), block_group.eq(next_group),
                              next_group.eq(next_group + slots)]
 
-    def _count(self, m, busy, on_array, slots, count, blocks):
+    def _count(self, m, busy, beginning, on_array, slots, count, blocks):
         """Return, of a result that comes while ``busy``, what ends with it and whether its pixel
-        exists.
+        exists. In the cycle before that it is ``beginning``.
 
         Counters hold what is left after this one, less one: so their sign says that it is the
         last, and need not be found out. Before the layer they take their first values.
@@ -188,9 +188,9 @@ class ResultWriter(wiring.Component):
             return Signal(shape, name=name, reset_less=True)
 
         slots_left = register("slots_left", range(-1, max(2, most)))
-        row, last_row = register("row", range(max(2, self.rows))), register("last_row")
-        pixels, pixels_left = (register(name, signed(len(count) + 1))
-                               for name in ("pixels", "pixels_left"))
+        row = register("row", range(max(2, self.rows)))
+        last_row = Signal(init=1, reset_less=True)
+        pixels_left = Signal(signed(len(count) + 1), init=-1, reset_less=True)
         blocks_left, live = register("blocks_left", signed(len(blocks) + 1)), register("live")
         first_row_last = ~on_array | (self.rows == 1)
         end = Signal(data.StructLayout({"row": 1, "block": 1, "layer": 1, "live": 1}))
@@ -199,19 +199,22 @@ class ResultWriter(wiring.Component):
             end.row.eq(self.results.valid & (slots_left < 0)), end.block.eq(end.row & wraps),
             end.layer.eq(end.block & (blocks_left < 0)), end.live.eq(live),
         ]
-        m.d.sync += pixels.eq(count - 1)
-        with m.If(~busy):
+        # They wrap as the layer begins, which so takes no choice of its own.
+        with m.If(~(busy | beginning)):
+            m.d.sync += [pixels_left.eq(-1), last_row.eq(1)]
+        with m.Elif(beginning | end.row):
             m.d.sync += [
-                slots_left.eq(slots - 2), row.eq(0), last_row.eq(first_row_last), live.eq(1),
-                pixels_left.eq(count - 1), blocks_left.eq(blocks - 1),
+                pixels_left.eq(Mux(wraps, count, pixels_left) - 1),
+                last_row.eq(first_row_last | (~last_row & (row == self.rows - 2))),
             ]
+        with m.If(~busy):
+            m.d.sync += [slots_left.eq(slots - 2), row.eq(0), live.eq(1),
+                         blocks_left.eq(blocks - 1)]
         with m.Elif(self.results.valid):
             m.d.sync += slots_left.eq(Mux(slots_left < 0, slots - 2, slots_left - 1))
             with m.If(end.row):
                 m.d.sync += [
                     row.eq(Mux(last_row, 0, row + 1)),
-                    last_row.eq(first_row_last | (~last_row & (row == self.rows - 2))),
-                    pixels_left.eq(Mux(wraps, pixels, pixels_left - 1)),
                     live.eq(wraps | (live & (pixels_left >= 0))),
                 ]
             with m.If(end.block):

@@ -188,9 +188,12 @@ class WeightReader(_MemoryReader):
             return m
         with m.If(free):
             to_window = new.opcode == Opcode.DEPTHWISE
+            # Gates, since of choices synthesis would make a reset, which comes later to all bits.
+            own = window_steps(self.columns) - 1
+            wide = to_window.replicate(len(steps))
             m.d.sync += [
-                steps.eq(Mux(to_window, window_steps(self.columns) - 1, new.last_step)),
-                tiles.eq(Mux(to_window, 0, new.tiles)), blocks.eq(new.blocks),
+                steps.eq((new.last_step & ~wide) | (own & wide)),
+                tiles.eq(new.tiles & ~to_window.replicate(len(tiles))), blocks.eq(new.blocks),
                 side.window.eq(to_window),
             ]
         return m

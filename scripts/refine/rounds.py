@@ -1,10 +1,10 @@
 """Rounds of moving cells and routing them again."""
 
 import json
-from itertools import count
 
 from scripts.console import CheckFailed
 
+from .handover import hand_over, take_back
 from .moves import Moves
 from .slices import Slices
 from .timing import Timing
@@ -29,8 +29,7 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     report : dict
         nextpnr's report of the design, which has one clock.
     paths : tuple of path
-        The design as nextpnr has written it, as JSON and as SDF. Both are overwritten. What it is
-        to reach is set to what the moves promise.
+        The design as nextpnr has written it, as JSON and as SDF. Both are overwritten.
     route : callable
         Has nextpnr read the JSON, route what has no routes, and write both files anew.
     rounds : int
@@ -55,16 +54,13 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     while len(reached) < rounds and vain < _VAIN:
         design = json.loads(design_path.read_text(encoding="utf-8"))
         (module,) = design["modules"].values()
+        take_back(module)
         moves = Moves(timing, Slices(module["cells"], rams))
         moves.run()
         if not moves.moved:
             break
         moved |= moves.moved
-        _forget_routes(module, moves.moved)
-        _mend_ports(module)
-        # nextpnr routes again what is slower, as it was asked to at first; what it is asked for
-        # now is in the file.
-        module["settings"]["target_freq"] = f"{1e6 * _ASKS * _mhz(timing):.6f}"
+        hand_over(module, timing, moves.moved, _ASKS * _mhz(timing))
         design_path.write_text(json.dumps(design), encoding="utf-8")
         delays_path.unlink()
         try:
@@ -88,26 +84,6 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
 
 def _mhz(timing):
     return round(1e6 / timing.longest, 3)
-
-
-def _forget_routes(module, moved):
-    """Take the routes of all nets that the cells ``moved`` drive; where only what a net leads to
-    has moved, nextpnr keeps of its route what still serves."""
-    bits = {bit for cell in map(module["cells"].get, moved)
-            for port, bits in cell["connections"].items()
-            if cell["port_directions"][port] == "output" for bit in bits}
-    for net in module["netnames"].values():
-        if not bits.isdisjoint(net["bits"]):
-            net["attributes"].pop("ROUTING", None)
-
-
-def _mend_ports(module):
-    """Number the bits of ports that no net is connected to. nextpnr 0.11.1 has written what was in
-    its memory there, and what is very large has it run out of memory when it reads that."""
-    known = {bit for net in module["netnames"].values() for bit in net["bits"]}
-    fresh = count(1 + max(known, default=0))
-    for port in module["ports"].values():
-        port["bits"] = [bit if bit in known else next(fresh) for bit in port["bits"]]
 
 
 def _report(report, timing):

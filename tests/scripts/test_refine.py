@@ -120,8 +120,8 @@ def test_whatever_may_move_can_be_routed(tmp_path):
 
 @pytest.fixture
 def synth(tmp_path, monkeypatch):
-    """Run ``celosia synth`` on the stand-in block for ECP5; return its report and output."""
-    monkeypatch.setitem(scripts.hardware.PARTS, "engine", lambda _: Grid())
+    """Run ``celosia synth`` on a stand-in block for ECP5; return its report and output."""
+    monkeypatch.setitem(scripts.hardware.PARTS, "engine", lambda _: Kinds())
     (tmp_path / "small.toml").write_text('device = "lfe5u-25f"\nmultiplier = "portable"\n'
                                          "rows = 2\ncolumns = 2\nlanes = 1\nchannels = 2\n")
 
@@ -173,7 +173,7 @@ def routed(tmp_path):
     ports = {"o": {"direction": "output", "bits": [101, 852201688]}}
     module = {"settings": {}, "ports": ports, "cells": cells, "netnames": {
         name: {"bits": [bit], "attributes": {"ROUTING": "wires"}}
-        for name, bit in (("driven", 101), ("other", 100))}}
+        for name, bit in (("driven", 101), ("slow", 100), ("other", 50))}}
     paths = tmp_path / "routed.json", tmp_path / "routed.sdf"
 
     def write(module):
@@ -184,7 +184,7 @@ def routed(tmp_path):
     return paths, write
 
 
-def test_only_what_moved_is_routed_anew(tmp_path):
+def test_only_what_moved_or_is_slow_is_routed_anew(tmp_path):
     paths, write = routed(tmp_path)
     seen, asked = [], []
 

@@ -1,0 +1,125 @@
+"""What nextpnr is told of a design that it reads again, and what it makes of that."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import CONFIGURATIONS
+from scripts.devices import DEVICES
+from scripts.generate import verilog_of
+from scripts.refine.handover import hand_over, take_back
+from scripts.refine.timing import Timing
+from scripts.synth import map_cells
+from scripts.tools import Toolchain
+from tests.scripts.placed import flip_flop, length, sdf, table, wires_of
+
+
+class Kinds(wiring.Component):
+    """Tables that must keep their inputs in place, and some that need not: counters and LUT RAM."""
+
+    def __init__(self):
+        super().__init__({"i": In(64), "o": Out(16)})
+
+    def elaborate(self, _platform):
+        m = Module()
+        for index in range(6):
+            m.submodules[f"memory{index}"] = memory = Memory(shape=16, depth=16, init=[])
+            write, read = memory.write_port(), memory.read_port(domain="comb")
+            address, total = Signal(4, name=f"address{index}"), Signal(16, name=f"total{index}")
+            m.d.sync += [address.eq(address + self.i[index]),
+                         total.eq(total + (read.data ^ self.o))]
+            m.d.comb += [write.addr.eq(self.i[4 * index:4 * index + 4]), write.data.eq(total),
+                         write.en.eq(self.i[40 + index]), read.addr.eq(address)]
+            m.d.sync += self.o[index].eq(total[index:].xor())
+        return m
+
+
+def exchanged(module):
+    """Count tables' inputs by mode, and by whether they are at their own pin, at the other of
+    their pair, or at another, which only tables that are nothing else allow."""
+    routes = {bit: net["attributes"].get("ROUTING", "").split(";")
+              for net in module["netnames"].values() for bit in net["bits"]}
+    found = Counter()
+    for cell in module["cells"].values():
+        if cell["type"] != "TRELLIS_COMB":
+            continue
+        x, y, part, half = re.match(r"X(\d+)/Y(\d+)/SLICE(.)\.K(.)",
+                                    cell["attributes"]["NEXTPNR_BEL"]).groups()
+        number = 2 * "ABCD".index(part) + int(half)
+        for pin in "ABCD":
+            for bit in cell["connections"].get(pin, []):
+                parts = routes.get(bit, [])
+                wire = f"X{x}/Y{y}/{pin}{number}_SLICE"
+                if wire in parts:
+                    switch = parts[parts.index(wire) + 1]
+                    at = re.search(rf"([ABCD]){number}->", switch)[1]
+                    kind = ("own" if at == pin else
+                            "pair" if {at, pin} in ({"A", "B"}, {"C", "D"}) else "other")
+                    found[cell["parameters"].get("MODE", "LOGIC"), kind] += 1
+    return found
+
+
+def test_nextpnr_leaves_carries_and_memory_in_place(tmp_path):
+    """Everything is routed anew; inputs are where the hardware has them, as they were at first."""
+    device, toolchain = DEVICES["lfe5u-25f"], Toolchain()
+    (tmp_path / "design.v").write_text(verilog_of(Kinds()))
+    map_cells(device, replace(CONFIGURATIONS["tiny"], device=device.name), tmp_path, toolchain)
+    common = [*device.place, "--out-of-context", "--write", "routed.json", "--sdf", "routed.sdf"]
+    toolchain.run(device.router, [*common, "--tmg-ripup", "--json", "netlist.json"],
+                  log=tmp_path / "first.log")
+    path = tmp_path / "routed.json"
+    design = json.loads(path.read_text())
+    (module,) = design["modules"].values()
+    modes = {name: cell["parameters"].get("MODE") for name, cell in module["cells"].items()}
+    at_first = exchanged(module)
+    assert min(at_first["CCU2", "own"], at_first["DPRAM", "own"], at_first["LOGIC", "other"]) > 9
+    timing = Timing((tmp_path / "routed.sdf").read_text())
+    hand_over(module, timing, set(module["cells"]), 1e6 / timing.longest)
+    path.write_text(json.dumps(design))
+    toolchain.run(device.router, [*common, "--json", "routed.json", "--no-pack", "--no-place"],
+                  log=tmp_path / "second.log")
+    assert "Routing complete." in (tmp_path / "second.log").read_text()
+    (module,) = json.loads(path.read_text())["modules"].values()
+    take_back(module)
+    assert {name: cell["parameters"].get("MODE")
+            for name, cell in module["cells"].items()} == modes
+    assert not {("CCU2", "other"), ("DPRAM", "pair"), ("DPRAM", "other")} & set(exchanged(module))
+
+
+def test_what_is_slow_and_what_has_moved_loses_its_routes():
+    """And nothing else does; the second half of a slice seems to be LUT RAM if there is a carry."""
+    cells = {"begin": flip_flop((2, 2), 0), "near": table((3, 2), 0, [("A", 100)], 101),
+             "end": flip_flop((3, 2), 0, M=101), "other": flip_flop((3, 3), 0, M=102),
+             "first": table((3, 3), 2, [("FCI", 7)], 103, MODE="CCU2"),
+             "second": table((3, 3), 3, [("FCI", 8)], 104, MODE="CCU2"),
+             "alone": table((3, 3), 5, [], 105, MODE="CCU2"),
+             "memory": table((3, 4), 1, [], 106, MODE="DPRAM")}
+    cells["begin"]["connections"]["Q"], cells["other"]["connections"]["Q"] = [100], [107]
+    for name in ("begin", "other"):
+        cells[name]["port_directions"]["Q"] = "output"
+    bits = {"slow": 100, "slow2": 101, "moved": 103, "kept": 104, "kept2": 107}
+    module = {"settings": {}, "ports": {}, "cells": cells, "netnames": {
+        name: {"bits": [bit], "attributes": {"ROUTING": "wires"}} for name, bit in bits.items()}}
+    timing = Timing(sdf(wires_of(cells, length(cells)), ["near"], ["begin", "end"]))
+    longest = 1e6 / timing.longest
+
+    def routed():
+        return [name for name, net in module["netnames"].items() if "ROUTING" in net["attributes"]]
+
+    hand_over(module, timing, {"first"}, 0.9 * longest)
+    assert routed() == ["slow", "slow2", "kept", "kept2"]
+    assert float(module["settings"]["target_freq"]) == pytest.approx(0.9e6 * longest)
+    shown = {name: cell["parameters"].get("MODE") for name, cell in cells.items()}
+    assert shown["second"] == "DPRAM"
+    take_back(module)
+    modes = {name: cell["parameters"].get("MODE") for name, cell in cells.items()}
+    assert modes == shown | {"second": "CCU2"}
+    hand_over(module, timing, set(), 1.1 * longest)
+    assert routed() == ["kept", "kept2"]

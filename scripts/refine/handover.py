@@ -14,11 +14,13 @@ def hand_over(module, timing, moved, asked):
     slower than it is asked for.
 
     nextpnr (0.11.1) no longer knows which half of a slice a carry goes through, and takes each for
-    the first: long chains then seem up to 1 ns slower than they are, and it routes thousands of
-    wires again in vain, fifty times over. So second halves are handed over as LUT RAM, which it
-    leaves alone as well, but through which it sees no carry. Of what leads into chains it so does
-    not see what is slow: that goes without its routes instead, once. Nor does it know any longer
-    which tables must keep their inputs in place, so it may exchange those of none.
+    the first, whose delay is that of both: long chains then seem up to 1 ns slower than they are,
+    and it routes thousands of wires again in vain, fifty times over. So chains are cut in the
+    middle, up to where a carry seems to take as long as it does to the end; what is behind the cut,
+    likewise. Where they are cut they are handed over as LUT RAM, which nextpnr leaves alone as
+    well, but through which it sees no carry. What it so does not see to be slow goes without its
+    routes instead. Nor does it know any longer which tables must keep their inputs in place, so it
+    may exchange those of none.
 
     Parameters
     ----------
@@ -33,7 +35,7 @@ def hand_over(module, timing, moved, asked):
     """
     _forget_routes(module, moved, _slow(timing, 1e6 / asked))
     _mend_ports(module)
-    for cell in _second_halves(module, _CARRY):
+    for cell in _cuts(module["cells"]):
         cell["parameters"]["MODE"] = _MEMORY
     # Settings in the design win over nextpnr's command line.
     module["settings"] |= {"target_freq": f"{1e6 * asked:.6f}",
@@ -41,16 +43,38 @@ def hand_over(module, timing, moved, asked):
 
 
 def take_back(module):
-    """Undo what :func:`hand_over` says of carry cells."""
-    for cell in _second_halves(module, _MEMORY):
-        cell["parameters"]["MODE"] = _CARRY
+    """Undo what :func:`hand_over` says of carry cells; no LUT RAM has a carry."""
+    for cell in module["cells"].values():
+        if cell["parameters"].get("MODE") == _MEMORY and cell["connections"].get("FCI"):
+            cell["parameters"]["MODE"] = _CARRY
 
 
-def _second_halves(module, mode):
-    """Return the cells of ``mode`` in the second half of a slice that a carry comes into."""
-    return [cell for cell in module["cells"].values()
-            if cell["parameters"].get("MODE") == mode and cell["connections"].get("FCI")
-            and cell["attributes"]["NEXTPNR_BEL"].endswith(".K1")]
+def _cuts(cells):
+    """Return the cells at which carry chains are cut: half-way to the end, and again from each."""
+    cuts = []
+    for chain in _chains(cells):
+        begin = 0
+        while len(chain) - begin > 2:
+            begin += (len(chain) - begin + 1) // 2
+            cuts.append(chain[begin])
+            begin += 1
+    return cuts
+
+
+def _chains(cells):
+    """Return the cells of each carry chain, two for each slice, from where it begins."""
+    halves = [cell for cell in cells.values() if cell["parameters"].get("MODE") == _CARRY]
+    after = {bit: cell for cell in halves for bit in cell["connections"].get("FCI", [])}
+    behind = {bit for cell in halves for bit in cell["connections"].get("FCO", [])}
+    chains = []
+    for cell in halves:
+        if behind.isdisjoint(cell["connections"].get("FCI", [])):
+            chains.append([])
+            while cell:
+                chains[-1].append(cell)
+                bits = cell["connections"].get("FCO", [])
+                cell = next((after[bit] for bit in bits if bit in after), None)
+    return chains
 
 
 def _slow(timing, period):

@@ -249,8 +249,8 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
                           log=_log(directory, seed), explain=explain)
             advance()
             if rounds and report.exists():
-                routing = [*device.place, *context, "--no-pack", "--no-place",
-                           "--json", files[0].name, *writing]
+                routing = [*device.place, *context, "--no-pack", "--json", files[0].name,
+                           *writing]
                 _refine(report, files, advance=advance, rounds=rounds,
                         rams=read_sites(directory)[RAM],
                         route=partial(toolchain.run, device.router, routing,

@@ -22,6 +22,7 @@ from scripts.devices import DEVICES
 from scripts.floorplan import RAM, sites
 from scripts.generate import verilog_of
 from scripts.refine import refine
+from scripts.refine.handover import hand_over
 from scripts.refine.slices import Slices
 from scripts.refine.timing import Timing
 from scripts.synth import map_cells
@@ -83,14 +84,14 @@ class Kinds(wiring.Component):
 
 
 def test_whatever_may_move_can_be_routed(tmp_path):
-    """Many groups of each kind, wherever nearby there is room for them."""
+    """Many groups of each kind, wherever nearby there is room for them; nextpnr checks places."""
     device, toolchain = DEVICES["lfe5u-25f"], Toolchain()
     (tmp_path / "design.v").write_text(verilog_of(Kinds()))
     map_cells(device, ECP5, tmp_path, toolchain)
     rams = sites(device, tmp_path, toolchain)[RAM]
     common = [*device.place, "--out-of-context"]
-    toolchain.run(device.router, [*common, "--json", "netlist.json", "--write", "routed.json"],
-                  log=tmp_path / "first.log")
+    toolchain.run(device.router, [*common, "--json", "netlist.json", "--write", "routed.json",
+                                  "--sdf", "routed.sdf"], log=tmp_path / "first.log")
     design = json.loads((tmp_path / "routed.json").read_text())
     (module,) = design["modules"].values()
     slices, chance, kinds = Slices(module["cells"], rams), Random(1), Counter()
@@ -109,11 +110,11 @@ def test_whatever_may_move_can_be_routed(tmp_path):
         slices.put(group, *next((room for room in rooms if room[1] is not None), home))
         kinds[group.kind, group.step] += home != slices.where(group)
     assert {("FF", 1), ("K", 1), ("K", 2), ("K", 4), ("K", 8), ("EBR", 8)} <= set(+kinds)
-    for net in module["netnames"].values():
-        net["attributes"].pop("ROUTING", None)
     assert_legal(module["cells"])
+    timing = Timing((tmp_path / "routed.sdf").read_text())
+    hand_over(module, timing, set(module["cells"]), 100)
     (tmp_path / "moved.json").write_text(json.dumps(design))
-    toolchain.run(device.router, [*common, "--json", "moved.json", "--no-pack", "--no-place"],
+    toolchain.run(device.router, [*common, "--json", "moved.json", "--no-pack"],
                   log=tmp_path / "second.log")
     assert "Routing complete." in (tmp_path / "second.log").read_text()
 
@@ -177,6 +178,8 @@ def routed(tmp_path):
     paths = tmp_path / "routed.json", tmp_path / "routed.sdf"
 
     def write(module):
+        for each in module["cells"].values():
+            each["attributes"].setdefault("NEXTPNR_BEL", each["attributes"].get("BEL"))
         wires = wires_of(module["cells"], length(module["cells"]))
         paths[0].write_text(json.dumps({"modules": {"top": module}}))
         paths[1].write_text(sdf(wires, ["table"], ["begin", "end"]))

@@ -186,11 +186,11 @@ class PixelWalker(wiring.Component):
             Signal.like(pixel.address, name=name, reset_less=True)
             for name in ("origin", "row_start", "frame_start"))
         start = Signal.like(pixel.address)
-        batches = "frames" in self.instruction.members
+        batches, lean = "frames" in self.instruction.members, self.instruction.lean
         # Whether it is of the same block, and frame: registers that nothing else hangs on.
         in_block, in_frame = Signal(), Signal()
-        domain = m.d.comb if self.instruction.lean else m.d.sync
-        domain += ([in_block.eq(~block), in_frame.eq(~frame)] if self.instruction.lean else
+        domain = m.d.comb if lean else m.d.sync
+        domain += ([in_block.eq(~block), in_frame.eq(~frame)] if lean else
                    [in_block.eq(~restart), in_frame.eq(~(restart | next_frame))])
         m.d.comb += start.eq(Mux(in_frame, row_start, Mux(in_block, frame_start, origin)) if batches
                              else Mux(in_block, row_start, origin))
@@ -206,13 +206,33 @@ class PixelWalker(wiring.Component):
             ]
         with m.Elif(line):
             m.d.sync += pixel.y.eq(pixel.y + layer.stride_y)
+        next_row = start + layer.y_step
+        if not lean:
+            # Of the first row it is known before; what is chosen then is a part of the adder.
+            within = in_frame if batches else in_block
+            second = self._second_row(m, in_block, origin, frame_start if batches else None)
+            next_row = (Mux(within, row_start, second)
+                        + (layer.y_step & within.replicate(len(layer.y_step))))
         with m.If(line):
-            m.d.sync += row_start.eq(start + layer.y_step)
+            m.d.sync += row_start.eq(next_row)
         with m.If(moving):
             m.d.sync += [
                 pixel.address.eq(Mux(line, start, pixel.address + layer.x_step)),
                 pixel.x.eq(Mux(line, -layer.pad_left, pixel.x + layer.stride_x)),
             ]
+
+    def _second_row(self, m, in_block, origin, frame_start):
+        """Return where the second row begins of the frame that begins, or of the block; found out
+        while it is waited for. It is late where they follow each other in each cycle, but these
+        have no second row."""
+        layer = self.layer
+        in_origin = Signal.like(origin, name="second_of_block", reset_less=True)
+        m.d.sync += in_origin.eq(Mux(self.restart, layer.base, origin) + layer.y_step)
+        if frame_start is None:
+            return in_origin
+        in_frame = Signal.like(origin, name="second_of_frame", reset_less=True)
+        m.d.sync += in_frame.eq(frame_start + layer.y_step)
+        return Mux(in_block, in_frame, in_origin)
 
 
 class TapWalker(wiring.Component):
@@ -300,5 +320,6 @@ class TapWalker(wiring.Component):
                 self.x.eq(Mux(row, 0, self.x + layer.dilation_x)),
             ]
         with m.If(moving):
-            m.d.sync += self.offset.eq(Mux(column, start, self.offset + 1))
+            m.d.sync += self.offset.eq(Mux(column, start, self.offset + 1) if self.instruction.lean
+                                       else counted_on(self.offset, column, start, 1))
         return m

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .blockmemory import BlockMemory
 from .checks import check_range
-from .fabric import counted_down, counted_on, counted_up
+from .fabric import counted_down, counted_up
 from .isa import ADDRESS_WIDTH, FIELDS, INSTRUCTION_WORDS, Instruction, Opcode, Status
 
 __all__ = ["COMPUTING", "UNITS", "Sequencer"]
@@ -168,12 +168,11 @@ class Sequencer(wiring.Component):
             self.status.eq(Mux(finishing, Status.DONE, Mux(
                 fetch.beyond, Status.ILLEGAL_ADDRESS, Status.ILLEGAL_INSTRUCTION))),
         ]
-        base = Mux(resting, self.start_address, instruction.base)
-        with m.If(resting | ending | fetch.asking):
-            m.d.sync += fetch.address.eq(
-                counted_up(fetch.address, resting | ending, base) if self.instruction.lean
-                else counted_on(fetch.address, resting | ending, base, 1))
         if self.instruction.lean:
+            with m.If(resting | ending | fetch.asking):
+                m.d.sync += fetch.address.eq(counted_up(
+                    fetch.address, resting | ending,
+                    Mux(resting, self.start_address, instruction.base)))
             with m.If(resting | ended):
                 m.d.sync += frames_left.eq(counted_down(frames_left, resting, self.start_frames))
             return m
@@ -181,7 +180,9 @@ class Sequencer(wiring.Component):
         frames_after = Signal.like(frames_left)
         m.d.sync += frames_after.eq(frames_left - 1)
         with m.If(resting):
-            m.d.sync += frames_left.eq(self.start_frames)
+            m.d.sync += [fetch.address.eq(self.start_address), frames_left.eq(self.start_frames)]
+        with m.If(ending):
+            m.d.sync += fetch.address.eq(instruction.base)
         with m.If(ended):
             m.d.sync += frames_left.eq(frames_after)
         return m
@@ -206,6 +207,9 @@ class Sequencer(wiring.Component):
         m.d.sync += [fetch.step.eq(Mux(fetch.beyond, 0, fetch.step << 1)),
                      fetch.beyond.eq(fetch.asking & ~fetch.beyond
                                      & (fetch.address >= self.depth))]
+        if not self.instruction.lean:
+            with m.If(fetch.asking):
+                m.d.sync += fetch.address.eq(fetch.address + 1)
         with m.If(fetch.step[INSTRUCTION_WORDS - 1] | fetch.beyond):
             m.d.sync += fetch.asking.eq(0)
         bits = Value.cast(instruction)

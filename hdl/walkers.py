@@ -208,11 +208,9 @@ class PixelWalker(wiring.Component):
             m.d.sync += pixel.y.eq(pixel.y + layer.stride_y)
         next_row = start + layer.y_step
         if not lean:
-            # Of the first row it is known before; what is chosen then is a part of the adder.
-            within = in_frame if batches else in_block
+            # So what is chosen from is no longer in front of an adder.
             second = self._second_row(m, in_block, origin, frame_start if batches else None)
-            next_row = (Mux(within, row_start, second)
-                        + (layer.y_step & within.replicate(len(layer.y_step))))
+            next_row = Mux(in_frame if batches else in_block, row_start + layer.y_step, second)
         with m.If(line):
             m.d.sync += row_start.eq(next_row)
         with m.If(moving):

@@ -54,8 +54,7 @@ BITS = {"ecp5": "--textcfg", "ice40": "--asc"}
 #: what belongs together better than its usual one, after which routing of the larger arrays did not
 #: come to an end.
 _PLACER = {"ecp5": ("--placer", "static")}
-#: nextpnr's option to route again what is slower than it is asked for. The JSON that it writes
-#: keeps that, and what it is asked for.
+#: nextpnr's option to route again what is slower than it is asked for.
 _RIPUP = ("--tmg-ripup",)
 
 

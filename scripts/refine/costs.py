@@ -13,8 +13,8 @@ __all__ = ["Costs"]
 #: Picoseconds by which a path is shorter that costs a third.
 _SCALE = 60
 #: Paths that are to become shorter: so many, and all that are shorter than the longest by less
-#: picoseconds.
-_ENDS, _WINDOW = 1000, 600
+#: picoseconds. With more, more is routed anew, and more of that comes out slow than was before.
+_ENDS, _WINDOW = 100, 150
 
 
 class Costs:

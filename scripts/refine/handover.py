@@ -1,32 +1,24 @@
 """A routed design that nextpnr reads again, and what it is told of it."""
 
 from itertools import count
-from math import inf
-from typing import NamedTuple
 
-__all__ = ["hand_over", "take_back"]
+__all__ = ["hand_over"]
 
 
-#: Modes of a table: half a carry cell, and a part of what LUT RAM is written through.
-_CARRY, _WRITES = "CCU2", "RAMW_BLOCK"
 #: Type of a multiplier, and what the names of the ports begin with that its registers hang on.
 _MULTIPLIER, _CONTROLS = "MULT18X18D", ("CLK", "CE", "RST")
 
 
-def hand_over(module, timing, moved, asked):
-    """Prepare a routed design for nextpnr to read: it routes what has no routes, and again what is
-    slower than it is asked for.
+def hand_over(module, timing, moved, period):
+    """Prepare a routed design for nextpnr to read: it routes what has no routes.
 
     Cells are handed over unplaced, each with its place as a constraint. nextpnr (0.11.1) places
     what it reads as placed before it knows which tables must keep their inputs as they are, and
     would exchange those of carry cells and of LUT RAM; and so it checks the places.
 
-    Nor does it know any longer which half of a slice a carry goes through, and takes each for the
-    first, whose delay is that of both: long chains then seem up to 1 ns slower than they are, and
-    it routes thousands of wires again in vain, fifty times over. So chains are cut where they would
-    seem slower than asked for and are not. There they are handed over as tables that LUT RAM is
-    written through, whose inputs nextpnr leaves in place as well, but through which it sees no
-    carry. What it so does not see to be slow goes without its routes instead.
+    It is not to route again what seems slow: it no longer knows which half of a slice a carry goes
+    through and takes each for the first, whose delay is that of both, so that long chains seem up
+    to 1 ns slower than they are.
 
     Parameters
     ----------
@@ -36,106 +28,16 @@ def hand_over(module, timing, moved, asked):
         Of the same.
     moved : set of str
         Cells that are elsewhere than they were routed.
-    asked : float
-        MHz that nextpnr is asked for.
+    period : float
+        Picoseconds; what is on a longer path is routed anew too.
     """
-    period = 1e6 / asked
     _forget_routes(module, moved, _slow(timing, period))
     _mend_ports(module)
     for cell in module["cells"].values():
         cell["attributes"]["BEL"] = cell["attributes"].pop("NEXTPNR_BEL")
-    for name in _cuts(module["cells"], timing, period):
-        module["cells"][name]["parameters"]["MODE"] = _WRITES
     # Settings in the design win over nextpnr's command line. Nothing is left to place, which
     # not every placer takes.
-    module["settings"] |= {"target_freq": f"{1e6 * asked:.6f}", "placer": "heap"}
-
-
-def take_back(module):
-    """Undo what :func:`hand_over` says of cells; what LUT RAM is written through has no carry."""
-    for cell in module["cells"].values():
-        cell["attributes"].pop("BEL", None)
-        if cell["parameters"].get("MODE") == _WRITES and any(
-                cell["connections"].get(port) for port in ("FCI", "FCO")):
-            cell["parameters"]["MODE"] = _CARRY
-
-
-def _cuts(cells, timing, period):
-    """Return the carry cells at which chains are cut, both of a slice."""
-    through, out = (_seeming(timing, port) for port in ("FCO", "F"))
-    cuts = []
-    for chain in _chains(cells):
-        parts = [_Part.of(timing, pair, through, out)
-                 for pair in zip(chain[::2], chain[1::2], strict=True)]
-        ends = [index for index, part in enumerate(parts) if part.left > -inf]
-        begin = 0
-        for end in ends:
-            late = [index for index in range(begin, end) if period < (
-                parts[index].come + 2 * (end - index - 1) * through + parts[end].left)]
-            if late and parts[end].longest <= period:
-                # What ends last is to be seen from wherever it does not seem late.
-                cut = late[-1] if end == ends[-1] else end
-                cuts += chain[2 * cut:2 * cut + 2]
-                begin = cut + 1
-    return cuts
-
-
-def _seeming(timing, port):
-    """Return how long a carry seems to take to ``port`` of any carry cell: as in the slower half.
-    """
-    return max((timing.delay[arc] for arc in range(timing.wires, len(timing.delay))
-                if timing.pins[timing.source[arc]][1] == "FCI"
-                and timing.pins[timing.sink[arc]][1] == port), default=0)
-
-
-class _Part(NamedTuple):
-    """A slice of a carry chain as it seems to nextpnr, in picoseconds.
-
-    Parameters
-    ----------
-    come : float
-        When a carry that begins here leaves the slice.
-    left : float
-        How long a carry that enters the slice takes to where a path ends, if it goes no further.
-    longest : float
-        Length of the longest path that ends so, as it is.
-    """
-
-    come: float
-    left: float
-    longest: float
-
-    @classmethod
-    def of(cls, timing, pair, through, out):
-        """Return what ``pair`` is, if a carry seems to take ``through`` and ``out`` of a half."""
-        come, left, longest = -inf, -inf, 0
-        for half, name in enumerate(pair):
-            enters, leaves, result = (timing.pin(name, port) for port in ("FCI", "FCO", "F"))
-            for arc in timing.into[leaves] if leaves is not None else ():
-                if timing.source[arc] != enters:
-                    begins = timing.arrival[timing.source[arc]] + timing.delay[arc]
-                    come = max(come, begins + (1 - half) * through)
-            if enters is not None and result is not None:
-                left = max(left, half * through + out + timing.left[result])
-                longest = max(longest, timing.arrival[result] + timing.left[result])
-        return cls(come, left, longest)
-
-
-def _chains(cells):
-    """Return the names of each carry chain's cells, two for each slice, from where it begins."""
-    halves = {name: cell["connections"] for name, cell in cells.items()
-              if cell["parameters"].get("MODE") == _CARRY}
-    after = {bit: name for name, ports in halves.items() for bit in ports.get("FCI", [])}
-    behind = {bit for ports in halves.values() for bit in ports.get("FCO", [])}
-    chains = []
-    for name, ports in halves.items():
-        if behind.isdisjoint(ports.get("FCI", [])):
-            chains.append([])
-            while name:
-                chains[-1].append(name)
-                bits = halves[name].get("FCO", [])
-                name = next((after[bit] for bit in bits if bit in after), None)
-    return chains
+    module["settings"] |= {"router/tmg_ripup": f"{0:032b}", "placer": "heap"}
 
 
 def _slow(timing, period):

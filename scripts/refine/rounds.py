@@ -4,7 +4,7 @@ import json
 
 from scripts.console import CheckFailed
 
-from .handover import hand_over, take_back
+from .handover import hand_over
 from .moves import Moves
 from .slices import Slices
 from .timing import Timing
@@ -13,12 +13,13 @@ __all__ = ["ROUNDS", "refine"]
 
 
 #: Rounds unless told otherwise. Each takes minutes for a large engine.
-ROUNDS = 5
-#: Rounds without a gain after which there are no more.
-_VAIN = 2
-#: What nextpnr is asked for, over what the moves promise: many wires can be shorter than others of
-#: their length, and it does not go on once it has what it was asked for.
-_ASKS = 1.05
+ROUNDS = 12
+#: Rounds without a gain after which there are no more. A wire that moved may find a long way only,
+#: which the round after sees.
+_VAIN = 4
+#: Paths are routed anew that the moves have left longer than this part of the longest: many wires
+#: can be shorter than others of their length.
+_ANEW = 0.99
 
 
 def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
@@ -54,13 +55,12 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     while len(reached) < rounds and vain < _VAIN:
         design = json.loads(design_path.read_text(encoding="utf-8"))
         (module,) = design["modules"].values()
-        take_back(module)
         moves = Moves(timing, Slices(module["cells"], rams))
         moves.run()
         if not moves.moved:
             break
         moved |= moves.moved
-        hand_over(module, timing, moves.moved, _ASKS * _mhz(timing))
+        hand_over(module, timing, moves.moved, _ANEW * timing.longest)
         design_path.write_text(json.dumps(design), encoding="utf-8")
         delays_path.unlink()
         try:

@@ -81,10 +81,6 @@ class Timing:
             self.pins.append(pin)
         return place
 
-    def pin(self, cell, port):
-        """Return the place of a pin in :attr:`pins`, or None if it has no arc."""
-        return self._index.get((cell, port))
-
     def _order(self):
         """Return the arcs in groups, each of which depends on groups before it alone."""
         missing = np.bincount(self.sink, minlength=len(self.pins)).tolist()

@@ -112,7 +112,7 @@ def test_whatever_may_move_can_be_routed(tmp_path):
     assert {("FF", 1), ("K", 1), ("K", 2), ("K", 4), ("K", 8), ("EBR", 8)} <= set(+kinds)
     assert_legal(module["cells"])
     timing = Timing((tmp_path / "routed.sdf").read_text())
-    hand_over(module, timing, set(module["cells"]), 100)
+    hand_over(module, timing, set(module["cells"]), timing.longest)
     (tmp_path / "moved.json").write_text(json.dumps(design))
     toolchain.run(device.router, [*common, "--json", "moved.json", "--no-pack"],
                   log=tmp_path / "second.log")
@@ -149,10 +149,10 @@ def test_refinement_on_a_device(synth, tmp_path, monkeypatch):
     path = report["critical_path"]
     assert 1000 / (path["logic_ns"] + path["routing_ns"]) == pytest.approx(
         report["fmax_mhz_routed"][0], rel=0.01)
-    for log in ("nextpnr-1.log", "refine-1.log"):
+    for log, rips_up in (("nextpnr-1.log", True), ("refine-1.log", False)):
         said = (tmp_path / "out" / log).read_text()
         assert "Routing complete." in said
-        assert "arcs ripped up due to negative slack" in said
+        assert ("arcs ripped up due to negative slack" in said) is rips_up
     assert f"before refinement: {refined['before_mhz']:.2f}" in shown
 
 
@@ -189,20 +189,18 @@ def routed(tmp_path):
 
 def test_only_what_moved_or_is_slow_is_routed_anew(tmp_path):
     paths, write = routed(tmp_path)
-    seen, asked = [], []
+    seen = []
 
     def route():
         (module,) = json.loads(paths[0].read_text())["modules"].values()
         seen.append({name for name, net in module["netnames"].items()
                      if "ROUTING" in net["attributes"]})
-        asked.append(float(module["settings"]["target_freq"]) / 1e6)
         assert module["ports"]["o"]["bits"] == [101, 102]
         write(module)
     first = 1e6 / Timing(paths[1].read_text()).longest
     report = {"fmax": {"clk": {"achieved": first, "constraint": 150}}, "critical_paths": []}
     refined = refine(report, paths, route, rounds=3, rams=())
     assert seen[0] == {"other"}
-    assert asked[0] > first
     assert len(seen) < 3
     assert refined["refined"]["before_mhz"] == pytest.approx(first, abs=1e-3)
     assert refined["fmax"]["clk"] == {"achieved": max(refined["refined"]["mhz"]), "constraint": 150}

@@ -231,24 +231,26 @@ class StreamRegister(wiring.Component):
         with m.If(moves):
             m.d.sync += self.o.valid.eq(waiting | self.i.valid)
         if not self.wide:
-            self._registers(m, "payload", self.i.payload, self.o.payload, moves, waiting)
+            self._registers(m, "payload", self.i.payload, self.o.payload, moves, waiting, ready)
             return m
         for name, _ in self.shape:
             i, o = self.i.payload[name], self.o.payload[name]
             if name in self.wide:
                 self._places(m, name, i, o)
             else:
-                self._registers(m, name, i, o, moves, waiting)
+                self._registers(m, name, i, o, moves, waiting, ready)
         return m
 
-    def _registers(self, m, name, i, o, moves, waiting):
+    def _registers(self, m, name, i, o, moves, waiting, ready):
         value = Value.cast(i)
         spare = Signal(len(value), name=f"spare_{name}", reset_less=True)
         payload = Signal(len(value), name=name, reset_less=True)
         m.d.comb += Value.cast(o).eq(payload)
         with m.If(moves):
             m.d.sync += payload.eq(Mux(waiting, spare, value))
-        with m.If(~waiting):
+        # Were it by `waiting` too, Yosys would have both registers behind one table, which can be
+        # beside one of them only.
+        with m.If(ready):
             m.d.sync += spare.eq(value)
 
     def _places(self, m, name, i, o):

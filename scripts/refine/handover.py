@@ -7,9 +7,12 @@ __all__ = ["hand_over"]
 
 #: Type of a multiplier, and what the names of the ports begin with that its registers hang on.
 _MULTIPLIER, _CONTROLS = "MULT18X18D", ("CLK", "CE", "RST")
+#: Strengths of a net's hold on its wires, of those that nextpnr knows: one from which its router
+#: takes them if others need them more, as it makes it, and one from which it never does.
+_FREE, _FIXED = "1", "4"
 
 
-def hand_over(module, timing, moved, period):
+def hand_over(module, timing, moved, *, anew, fixed):
     """Prepare a routed design for nextpnr to read: it routes what has no routes.
 
     Cells are handed over unplaced, each with its place as a constraint. nextpnr (0.11.1) places
@@ -28,10 +31,15 @@ def hand_over(module, timing, moved, period):
         Of the same.
     moved : set of str
         Cells that are elsewhere than they were routed.
-    period : float
+    anew : float
         Picoseconds; what is on a longer path is routed anew too.
+    fixed : float
+        Picoseconds; what is on a longer path, and is not routed anew, gives way to nothing. The
+        rest may: each wire routed makes about ten others take another way, as often longer as
+        shorter.
     """
-    _forget_routes(module, moved, _slow(timing, period))
+    _forget_routes(module, moved, _slow(timing, anew))
+    _fix_routes(module, _slow(timing, fixed))
     _mend_ports(module)
     for cell in module["cells"].values():
         cell["attributes"]["BEL"] = cell["attributes"].pop("NEXTPNR_BEL")
@@ -52,12 +60,35 @@ def _forget_routes(module, moved, slow):
     """Take the routes of all nets that the cells ``moved`` or the pins ``slow`` drive; where only
     what a net leads to has moved, nextpnr keeps of its route what still serves."""
     cells = module["cells"]
-    bits = {bit for cell, port in slow for bit in cells[cell]["connections"][port]}
-    bits |= {bit for cell in map(cells.get, moved) for port, bits in cell["connections"].items()
-             if cell["port_directions"][port] == "output" for bit in bits}
+    outputs = {(name, port) for name in moved
+               for port, direction in cells[name]["port_directions"].items()
+               if direction == "output"}
+    for net in _driven(module, slow | outputs):
+        net["attributes"].pop("ROUTING", None)
+
+
+def _fix_routes(module, pins):
+    """Make the routes of nets that ``pins`` drive, and theirs alone, such as give no way."""
     for net in module["netnames"].values():
-        if not bits.isdisjoint(net["bits"]):
-            net["attributes"].pop("ROUTING", None)
+        _set_strength(net, _FREE)
+    for net in _driven(module, pins):
+        _set_strength(net, _FIXED)
+
+
+def _driven(module, pins):
+    """Return the nets that ``pins`` drive."""
+    bits = {bit for cell, port in pins
+            for bit in module["cells"][cell]["connections"].get(port, ())}
+    return [net for net in module["netnames"].values() if not bits.isdisjoint(net["bits"])]
+
+
+def _set_strength(net, strength):
+    """Set the strength of each wire of a net's route: triples of a wire, the switch that it is
+    reached through, and its strength."""
+    if route := net["attributes"].get("ROUTING"):
+        parts = route.split(";")
+        parts[2::3] = [strength] * len(parts[2::3])
+        net["attributes"]["ROUTING"] = ";".join(parts)
 
 
 def _mend_ports(module):

@@ -2,6 +2,8 @@
 
 A tile of logic has eight places, two in each of four slices. Each place has a table and a
 flip-flop, whose input is either its table's output (``DI``) or comes from elsewhere (``M``).
+Distributed RAM is in the tables of the first two slices of a tile; what writes to it takes the
+third, but for its flip-flops.
 """
 
 import re
@@ -12,7 +14,9 @@ __all__ = ["Group", "Slices"]
 
 
 _SITE = re.compile(r"X(\d+)/Y(\d+)/(?:SLICE([A-D])\.(K|FF|RAMW)(\d?))?")
-_TABLE, _FLIP_FLOP, _RAM = "K", "FF", "EBR"
+_TABLE, _FLIP_FLOP, _WRITER, _RAM = "K", "FF", "RAMW", "EBR"
+#: What tables do that are part of distributed RAM, and the place of its writer.
+_MEMORY, _THIRD = ("DPRAM", "RAMW_BLOCK"), 4
 #: Ports of a flip-flop that all in a tile have from one source and settings they share, and the
 #: same for those in a slice.
 _OF_TILE = ("CLK", "LSR"), ("CLKMUX", "LSRMUX", "SRMODE")
@@ -42,7 +46,8 @@ class Group(NamedTuple):
 
     @property
     def is_wide(self):
-        """Whether it takes whole tiles: a carry chain, or a choice among many tables."""
+        """Whether it takes whole tiles: a carry chain, distributed RAM, or a choice among many
+        tables."""
         return self.step == _SAME and self.kind == _TABLE
 
     @property
@@ -71,22 +76,19 @@ class Slices:
 
     def __init__(self, cells, rams=()):
         self._cells, self.at = cells, {}
-        self._place, self._occupied, closed = {}, {}, set()
+        self._place, self._occupied = {}, {}
         self._rams = {(site.x, site.y): site.name for site in rams}
         for name, cell in cells.items():
             site = cell["attributes"]["NEXTPNR_BEL"]
             ((x, y, letter, kind, number),) = _SITE.findall(site)
             self.at[name] = tile = int(x), int(y)
-            if kind in (_TABLE, _FLIP_FLOP):
-                self._occupy(name, tile, kind, 2 * "ABCD".index(letter) + int(number))
+            if kind:
+                self._occupy(name, tile, kind, 2 * "ABCD".index(letter) + int(number or 0))
             elif self._rams.get(tile) == site:
                 self._occupy(name, tile, _RAM, 0)
-            # Distributed RAM has rules of its own.
-            if kind == "RAMW" or cell["parameters"].get("MODE") in ("DPRAM", "RAMW_BLOCK"):
-                closed.add(tile)
         logic = {tile for tile, kind, _ in self._occupied if kind != _RAM}
         columns, lines = ({tile[axis] for tile in logic} for axis in (0, 1))
-        logic = {(x, y) for x in columns for y in lines} - closed
+        logic = {(x, y) for x in columns for y in lines}
         self.tiles = {_TABLE: logic, _FLIP_FLOP: logic, _RAM: set(self._rams)}
         self._ties = _ties(cells)
 
@@ -107,9 +109,14 @@ class Slices:
         if self._cells[name]["type"] == "TRELLIS_FF" and not self._has(name, "DI"):
             return Group(((name, _FLIP_FLOP, 0, 0),), 1)
         table = self._occupied.get((tile, _TABLE, place))
-        if table and self._cells[table]["parameters"].get("MODE") == "CCU2":
-            return self._chain(table)
-        return self._tied(table) if table else None
+        if not table:
+            return None
+        mode = self._mode(table)
+        return (self._chain(table) if mode == "CCU2" else
+                self._memory(tile) if mode in _MEMORY else self._tied(table))
+
+    def _mode(self, table):
+        return self._cells[table]["parameters"].get("MODE", "LOGIC")
 
     def _tied(self, table):
         """Return the group of ``table`` and those among which one is chosen with it, or None if
@@ -117,7 +124,7 @@ class Slices:
         tables = [table]
         for each in tables:
             tables += self._ties[each] - set(tables)
-        if (any(self._cells[each]["parameters"].get("MODE", "LOGIC") != "LOGIC" for each in tables)
+        if (any(self._mode(each) != "LOGIC" for each in tables)
                 or len({self.at[each] for each in tables}) > 1):
             return None
         tables.sort(key=self._place.__getitem__)
@@ -134,6 +141,19 @@ class Slices:
         if beside and self._has(beside, "DI"):
             members.append((beside, _FLIP_FLOP, across, offset))
         return members
+
+    def _memory(self, tile):
+        """Return the group of the distributed RAM in ``tile``, or None if its tables are tied to
+        others."""
+        tables = [table for place in range(8)
+                  if (table := self._occupied.get((tile, _TABLE, place)))
+                  and self._mode(table) in _MEMORY]
+        writer = self._occupied.get((tile, _WRITER, _THIRD))
+        if not writer or any(self._ties[table] for table in tables):
+            return None
+        members = [member for table in tables
+                   for member in self._with_fed(table, 0, self._place[table])]
+        return Group((*members, (writer, _WRITER, 0, _THIRD)), _SAME)
 
     def _chain(self, table):
         """Return the group of the whole carry chain that ``table`` is of."""
@@ -187,7 +207,11 @@ class Slices:
                 for name, kind, across, offset in group.members]
 
     def _suits(self, name, tile, kind, place):
-        if tile not in self.tiles[kind]:
+        if kind == _WRITER:
+            # What flip-flops are reset by takes the wires that enable writing.
+            return not any(self._has(other, "LSR") for at in range(8)
+                           if (other := self._occupied.get((tile, _FLIP_FLOP, at))))
+        if tile not in self.tiles[kind] or (tile, _WRITER, _THIRD) in self._occupied:
             return False
         # The input that chooses of a pair of tables is that of the flip-flop beside it.
         beside = self._occupied.get((tile, _FLIP_FLOP if kind == _TABLE else _TABLE, place))
@@ -218,7 +242,7 @@ class Slices:
         for name, (x, y), kind, place in self._targets(group, tile, first):
             self._occupy(name, (x, y), kind, place)
             self._cells[name]["attributes"]["NEXTPNR_BEL"] = self._rams[x, y] if kind == _RAM else (
-                f"X{x}/Y{y}/SLICE{'ABCD'[place // 2]}.{kind}{place % 2}")
+                f"X{x}/Y{y}/SLICE{'ABCD'[place // 2]}.{kind}{'' if kind == _WRITER else place % 2}")
 
 
 def _ties(cells):

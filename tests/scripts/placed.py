@@ -26,7 +26,7 @@ def sdf(wires, tables=(), registers=(), carry=71):
 
 def cell(kind, site, inputs=(), out=None, **settings):
     """A cell of nextpnr's JSON with inputs ``(port, bit)``."""
-    port = {"TRELLIS_FF": "Q", "TRELLIS_COMB": "F", "DP16KD": "DOA0"}[kind]
+    port = {"TRELLIS_FF": "Q", "TRELLIS_COMB": "F", "TRELLIS_RAMW": "WDO0", "DP16KD": "DOA0"}[kind]
     connections = {name: [bit] for name, bit in inputs} | {port: [out] if out else []}
     return {"type": kind, "parameters": {"CLKMUX": "CLK", "LSRMUX": "LSR", "GSR": "DISABLED"}
             | settings, "attributes": {"NEXTPNR_BEL": site}, "connections": connections,

@@ -57,11 +57,13 @@ def test_times_are_those_of_nextpnr(tmp_path):
 
 
 class Kinds(wiring.Component):
-    """Some of all that can move: wide choices, carry chains, block RAM, registers of many kinds."""
+    """Some of all that can move: wide choices, carry chains, memory in blocks and in tables,
+    registers of many kinds."""
 
     def __init__(self):
         super().__init__({"i": In(64), "select": In(6), "enable": In(4), "clear": In(2),
-                          "address": In(11), "o": Out(16), "count": Out(16), "chosen": Out(12)})
+                          "address": In(11), "o": Out(16), "count": Out(16), "chosen": Out(12),
+                          "small": Out(16)})
 
     def elaborate(self, _platform):
         m = Module()
@@ -71,6 +73,13 @@ class Kinds(wiring.Component):
         m.d.sync += address.eq(self.address)
         m.d.comb += [write.addr.eq(address), write.data.eq(self.count), write.en.eq(self.enable[0]),
                      read.addr.eq(address), read.en.eq(~self.enable[0]), self.o.eq(read.data)]
+        for index in range(8):
+            m.submodules[f"small{index}"] = memory = Memory(shape=4, depth=16, init=[])
+            write, read = memory.write_port(), memory.read_port(domain="comb")
+            m.d.comb += [write.addr.eq(address), write.data.eq(self.count[index:]),
+                         write.en.eq(self.enable[index % 4]), read.addr.eq(address[index % 4:])]
+            m.d.sync += [self.small[2 * index].eq(read.data[0]),
+                         self.small[2 * index + 1].eq(read.data.xor() ^ self.count[index])]
         for index in range(12):
             inputs, select = Signal(64, name=f"inputs{index}"), Signal(6, name=f"select{index}")
             m.d.sync += [select.eq(self.select + index),
@@ -108,11 +117,13 @@ def test_whatever_may_move_can_be_routed(tmp_path):
         chance.shuffle(tiles)
         rooms = ((tile, slices.room(group, tile)) for tile in tiles)
         slices.put(group, *next((room for room in rooms if room[1] is not None), home))
-        kinds[group.kind, group.step] += home != slices.where(group)
-    assert {("FF", 1), ("K", 1), ("K", 2), ("K", 4), ("K", 8), ("EBR", 8)} <= set(+kinds)
+        last = group.members[-1][1]
+        kinds[last if last == "RAMW" else group.kind, group.step] += home != slices.where(group)
+    assert {("FF", 1), ("K", 1), ("K", 2), ("K", 4), ("K", 8), ("RAMW", 8), ("EBR", 8)} <= set(
+        +kinds)
     assert_legal(module["cells"])
     timing = Timing((tmp_path / "routed.sdf").read_text())
-    hand_over(module, timing, set(module["cells"]), timing.longest)
+    hand_over(module, timing, set(module["cells"]), anew=timing.longest, fixed=timing.longest)
     (tmp_path / "moved.json").write_text(json.dumps(design))
     toolchain.run(device.router, [*common, "--json", "moved.json", "--no-pack"],
                   log=tmp_path / "second.log")

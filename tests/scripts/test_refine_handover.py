@@ -6,6 +6,7 @@ from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
 
+import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -72,28 +73,58 @@ def exchanged(module):
     return found
 
 
-def test_nextpnr_leaves_carries_and_memory_in_place(tmp_path):
-    """Everything is routed anew; inputs are where the hardware has them, as they were at first."""
+@pytest.fixture
+def routed(tmp_path):
+    """A routed design and its timing, and a function that has nextpnr read it again."""
     device, toolchain = DEVICES["lfe5u-25f"], Toolchain()
     (tmp_path / "design.v").write_text(verilog_of(Kinds()))
     map_cells(device, replace(CONFIGURATIONS["tiny"], device=device.name), tmp_path, toolchain)
     common = [*device.place, "--out-of-context", "--timing-allow-fail", "--write", "routed.json",
               "--sdf", "routed.sdf"]
-    toolchain.run(device.router, [*common, "--tmg-ripup", "--json", "netlist.json"],
-                  log=tmp_path / "first.log")
     path = tmp_path / "routed.json"
-    design = json.loads(path.read_text())
-    (module,) = design["modules"].values()
+
+    def run(*options):
+        toolchain.run(device.router, [*common, *options], log=tmp_path / "log")
+        assert "Routing complete." in (tmp_path / "log").read_text()
+        design = json.loads(path.read_text())
+        (module,) = design["modules"].values()
+        return design, module
+
+    def again(design):
+        path.write_text(json.dumps(design))
+        return run("--json", path.name, "--no-pack")[1]
+    design, module = run("--tmg-ripup", "--json", "netlist.json")
+    return design, module, Timing((tmp_path / "routed.sdf").read_text()), again
+
+
+def test_nextpnr_leaves_carries_and_memory_in_place(routed):
+    """Everything is routed anew; inputs are where the hardware has them, as they were at first."""
+    design, module, timing, again = routed
     at_first = exchanged(module)
     assert min(at_first["CCU2", "own"], at_first["DPRAM", "own"], at_first["LOGIC", "other"]) > 9
-    timing = Timing((tmp_path / "routed.sdf").read_text())
-    hand_over(module, timing, set(module["cells"]), timing.longest)
-    path.write_text(json.dumps(design))
-    toolchain.run(device.router, [*common, "--json", "routed.json", "--no-pack"],
-                  log=tmp_path / "second.log")
-    assert "Routing complete." in (tmp_path / "second.log").read_text()
-    (module,) = json.loads(path.read_text())["modules"].values()
-    assert not {("CCU2", "other"), ("DPRAM", "pair"), ("DPRAM", "other")} & set(exchanged(module))
+    hand_over(module, timing, set(module["cells"]), anew=timing.longest, fixed=timing.longest)
+    assert not {("CCU2", "other"), ("DPRAM", "pair"), ("DPRAM", "other")} & set(
+        exchanged(again(design)))
+
+
+def routes(module):
+    """The wires and switches of each net's route, whatever their strength."""
+    parts = {name: net["attributes"].get("ROUTING", "").split(";")
+             for name, net in module["netnames"].items()}
+    return {name: set(zip(part[::3], part[1::3], strict=False)) for name, part in parts.items()
+            if len(part) > 1}
+
+
+@pytest.mark.parametrize("part", [0, 2])
+def test_fixed_routes_give_way_to_nothing(routed, part):
+    """A quarter of all is routed anew; of the rest all is fixed or nothing is."""
+    design, module, timing, again = routed
+    moved = set(sorted(module["cells"])[::4])
+    hand_over(module, timing, moved, anew=2 * timing.longest, fixed=part * timing.longest)
+    kept = routes(module)
+    assert len(kept) > 100
+    after = routes(again(design))
+    assert (part == 0) == all(after[name] == kept[name] for name in kept)
 
 
 def test_what_is_slow_and_what_has_moved_loses_its_routes():
@@ -113,7 +144,8 @@ def test_what_is_slow_and_what_has_moved_loses_its_routes():
         return [name for name, net in module["netnames"].items() if "ROUTING" in net["attributes"]]
 
     again = deepcopy(module)
-    hand_over(module, timing, {"first"}, 1.1 * timing.longest)
+    more, less = 1.1 * timing.longest, 0.9 * timing.longest
+    hand_over(module, timing, {"first"}, anew=more, fixed=more)
     assert routed(module) == ["slow", "slow2", "kept", "kept2"]
-    hand_over(again, timing, set(), 0.9 * timing.longest)
+    hand_over(again, timing, set(), anew=less, fixed=less)
     assert routed(again) == ["moved", "kept", "kept2"]

@@ -95,15 +95,43 @@ def test_carry_chains_stay_whole():
     assert slices.at["bit9"] == slices.at["fed"] == (6, 2)
 
 
-def test_memory_in_tables_stays():
-    cells = {"ram": table((2, 2), 0, MODE="DPRAM"), "plain": flip_flop((2, 2), 5, M=4),
-             "other": flip_flop((3, 3), 5, M=4)}
+def test_memory_in_tables_moves_as_a_whole():
+    """With what it feeds, to where no flip-flop is reset; and nothing comes beside it."""
+    ram = {f"bit{place}": table((2, 2), place, out=40 + place, MODE="DPRAM") for place in range(4)}
+    ram |= {f"block{place}": table((2, 2), place, MODE="RAMW_BLOCK") for place in (4, 5)}
+    ram |= {"fed": flip_flop((2, 2), 1, DI=41), "writer": cell("TRELLIS_RAMW", "X2/Y2/SLICEC.RAMW")}
+    cells = ram | {"plain": flip_flop((2, 2), 5, M=4), "other": flip_flop((3, 3), 5, M=4),
+                   "reset": flip_flop((4, 2), 7, M=4, LSR=9), "low": table((5, 2), 5),
+                   "high": table((6, 2), 6)}
     slices = Slices(cells)
-    assert slices.group("ram") is None
-    group = slices.group("other")
+    group = slices.group("writer")
+    assert sorted(name for name, *_ in group.members) == sorted(ram)
+    assert all(slices.group(name) == group for name in ram)
+    assert group.is_wide
+    assert slices.group("plain").members == (("plain", "FF", 0, 0),)
+
+    def room(name, tile):
+        moving = slices.group(name)
+        home = slices.where(moving)
+        slices.take(moving)
+        found = slices.room(moving, tile)
+        slices.put(moving, *home)
+        return found
+    assert room("other", (2, 2)) is None
+    assert [room("writer", (x, 2)) for x in (3, 4, 5, 6)] == [0, None, None, 0]
     slices.take(group)
-    assert slices.room(group, (2, 2)) is None
-    assert slices.group("plain") is not None
+    slices.put(group, (6, 2), 0)
+    assert cells["writer"]["attributes"]["NEXTPNR_BEL"] == "X6/Y2/SLICEC.RAMW"
+    assert cells["block5"]["attributes"]["NEXTPNR_BEL"] == "X6/Y2/SLICEC.K1"
+    assert slices.at["fed"] == (6, 2)
+    assert [room("other", (x, 2)) for x in (2, 6)] == [0, None]
+
+
+def test_memory_that_is_chosen_among_stays():
+    cells = {"ram": table((2, 2), 1, out=41, MODE="DPRAM"), "choice": table((2, 2), 0),
+             "writer": cell("TRELLIS_RAMW", "X2/Y2/SLICEC.RAMW")}
+    cells["choice"]["connections"] |= {"F1": [41]}
+    assert Slices(cells).group("ram") is None
 
 
 def test_block_rams_move_among_their_sites():

@@ -54,8 +54,6 @@ BITS = {"ecp5": "--textcfg", "ice40": "--asc"}
 #: what belongs together better than its usual one, after which routing of the larger arrays did not
 #: come to an end.
 _PLACER = {"ecp5": ("--placer", "static")}
-#: nextpnr's option to route again what is slower than it is asked for.
-_RIPUP = ("--tmg-ripup",)
 
 
 def synthesise(component, config, directory, *, toolchain, seeds=1, first=1, target=None,
@@ -244,7 +242,7 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
         own = digest(key, pins, str(rounds), *arguments)
         if not (resume and is_current(report, own) and (bits.exists() or not board)):
             report.unlink(missing_ok=True)
-            toolchain.run(device.router, [*arguments, *_RIPUP, *writing] if rounds else arguments,
+            toolchain.run(device.router, [*arguments, *writing] if rounds else arguments,
                           log=_log(directory, seed), explain=explain)
             advance()
             if rounds and report.exists():

@@ -19,10 +19,6 @@ def hand_over(module, timing, moved, *, anew, fixed):
     what it reads as placed before it knows which tables must keep their inputs as they are, and
     would exchange those of carry cells and of LUT RAM; and so it checks the places.
 
-    It is not to route again what seems slow: it no longer knows which half of a slice a carry goes
-    through and takes each for the first, whose delay is that of both, so that long chains seem up
-    to 1 ns slower than they are.
-
     Parameters
     ----------
     module : dict
@@ -45,7 +41,7 @@ def hand_over(module, timing, moved, *, anew, fixed):
         cell["attributes"]["BEL"] = cell["attributes"].pop("NEXTPNR_BEL")
     # Settings in the design win over nextpnr's command line. Nothing is left to place, which
     # not every placer takes.
-    module["settings"] |= {"router/tmg_ripup": f"{0:032b}", "placer": "heap"}
+    module["settings"]["placer"] = "heap"
 
 
 def _slow(timing, period):

@@ -160,10 +160,8 @@ def test_refinement_on_a_device(synth, tmp_path, monkeypatch):
     path = report["critical_path"]
     assert 1000 / (path["logic_ns"] + path["routing_ns"]) == pytest.approx(
         report["fmax_mhz_routed"][0], rel=0.01)
-    for log, rips_up in (("nextpnr-1.log", True), ("refine-1.log", False)):
-        said = (tmp_path / "out" / log).read_text()
-        assert "Routing complete." in said
-        assert ("arcs ripped up due to negative slack" in said) is rips_up
+    for log in ("nextpnr-1.log", "refine-1.log"):
+        assert "Routing complete." in (tmp_path / "out" / log).read_text()
     assert f"before refinement: {refined['before_mhz']:.2f}" in shown
 
 

@@ -93,7 +93,7 @@ def routed(tmp_path):
     def again(design):
         path.write_text(json.dumps(design))
         return run("--json", path.name, "--no-pack")[1]
-    design, module = run("--tmg-ripup", "--json", "netlist.json")
+    design, module = run("--json", "netlist.json")
     return design, module, Timing((tmp_path / "routed.sdf").read_text()), again
 
 

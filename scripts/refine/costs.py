@@ -12,9 +12,8 @@ __all__ = ["Costs"]
 
 #: Picoseconds by which a path is shorter that costs a third.
 _SCALE = 60
-#: Paths that are to become shorter: so many, and all that are shorter than the longest by less
-#: picoseconds. With more, more is routed anew, and more of that comes out slow than was before.
-_ENDS, _WINDOW = 100, 150
+#: Paths that are shorter than the longest by less picoseconds are to become shorter as well.
+_WINDOW = 100
 
 
 class Costs:
@@ -26,6 +25,8 @@ class Costs:
         Of the routed design.
     at : dict
         Names of cells to their tiles.
+    ends : int
+        Ends of paths that are to become shorter, at least.
 
     Attributes
     ----------
@@ -35,16 +36,16 @@ class Costs:
         Returns the arcs of a frozenset of cells, each after those before it on a path.
     """
 
-    def __init__(self, timing, at):
+    def __init__(self, timing, at, ends):
         self._timing, self._at = timing, at
         self._delays = Delays(timing, at)
         self._arcs = defaultdict(list)
-        for arc, ends in enumerate(zip(timing.source.tolist(), timing.sink.tolist(), strict=True)):
-            for cell in {timing.pins[pin][0] for pin in ends}:
+        for arc, pins in enumerate(zip(timing.source.tolist(), timing.sink.tolist(), strict=True)):
+            for cell in {timing.pins[pin][0] for pin in pins}:
                 self._arcs[cell].append(arc)
         self.arcs = cache(self._sorted_arcs)
         _, lengths = timing.lengths()
-        longest = lengths[:_ENDS]
+        longest = lengths[:ends]
         self.goal = min(longest.min(where=np.isfinite(longest), initial=np.inf),
                         timing.longest - _WINDOW)
 

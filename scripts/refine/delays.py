@@ -19,7 +19,7 @@ class Delays:
     """Delay of a wire by the tiles that it goes, across and down, and the port that it leads to,
     learned from a routed design.
 
-    It is the one that three in five wires have at most, of those of the same length, and beyond
+    It is the one that three in four wires have at most, of those of the same length, and beyond
     :data:`_NEAR` tiles grows with the length.
 
     Parameters
@@ -51,7 +51,7 @@ def _kind(port):
 def _table(found):
     near = [length for length in sorted(found) if length <= _NEAR] or sorted(found)
     # Of two lengths the longer does not take less.
-    values = np.maximum.accumulate([np.percentile(found[length], 60) for length in near])
+    values = np.maximum.accumulate([np.percentile(found[length], 75) for length in near])
     table = np.interp(np.arange(_FAR), near, values)
     slopes = [(delay - table[_NEAR]) / (length - _NEAR)
               for length, delays in found.items() if length > _NEAR for delay in delays]

@@ -16,7 +16,7 @@ _MAY_ADD = 0.3
 #: Cells with more wires than this give way to nothing: routed again, these could become slow.
 _MANY = 24
 #: Groups that give way to a small one, and places that are tried for a group.
-_OTHERS, _TRIES = 2, 40
+_OTHERS, _TRIES = 2, 300
 #: Most cells on a path of which parts are tried, and most passes over all paths.
 _PARTS, _PASSES = 8, 12
 #: Tiles of a wire for which one of its ends brings others along, and how many.
@@ -38,16 +38,21 @@ class Moves:
         Of the routed design; delays of wires that change become estimates.
     slices : Slices
         Of the same; it is changed.
+    ends : int
+        Ends of paths that are to become shorter, at least.
 
     Attributes
     ----------
+    goal : float
+        Picoseconds; paths that are longer are to become shorter.
     moved : set of str
         Cells that are elsewhere than they were.
     """
 
-    def __init__(self, timing, slices):
+    def __init__(self, timing, slices, ends=100):
         self._timing, self._slices = timing, slices
-        self._costs = Costs(timing, slices.at)
+        self._costs = Costs(timing, slices.at, ends)
+        self.goal = self._costs.goal
         self.moved, self._away, self._grids = set(), set(), {}
 
     def run(self):
@@ -64,13 +69,13 @@ class Moves:
         """
         timing, count = self._timing, 0
         for end, length in zip(*(each.tolist() for each in timing.lengths()), strict=True):
-            if length <= self._costs.goal:
+            if length <= self.goal:
                 break
             # Moves for other paths may have changed it.
             length = timing.arrival[end] + timing.ends[end]
-            if length <= self._costs.goal or tried.get(end) == length:
+            if length <= self.goal or tried.get(end) == length:
                 continue
-            if self._made(self._best_of_path(end)) or self._made(self._best_together(end)):
+            if any(map(self._made, self._plans(end))) or self._made(self._best_together(end)):
                 count += 1
             else:
                 tried[end] = length
@@ -94,24 +99,23 @@ class Moves:
         timing.run()
         return False
 
-    def _best_of_path(self, end):
-        """Return the best plan for any part of the longest path to ``end``, or None."""
+    def _plans(self, end):
+        """Return the best plan for each part of the longest path to ``end`` that has any; first
+        those that save most."""
         cells = (self._timing.pins[pin][0] for arc in self._timing.path(end)
                  for pin in (self._timing.source[arc], self._timing.sink[arc]))
         groups = list(dict.fromkeys(map(self._slices.group, dict.fromkeys(cells))))
-        best, chosen = 0, None
+        found = []
         for first in range(len(groups)):
             for last in range(first, min(len(groups), first + _PARTS)):
                 if groups[last] is None:
                     break
-                gain, plan = self._best(tuple(groups[first:last + 1]), above=best)
-                if plan:
-                    best, chosen = gain, plan
-        return chosen
+                found.append(self._best(tuple(groups[first:last + 1])))
+        return [plan for gain, plan in sorted(found, key=lambda each: -each[0]) if plan]
 
-    def _best(self, groups, above):
+    def _best(self, groups):
         """Return what the best move of all ``groups`` by one offset saves, and its plan: groups to
-        their new tiles and first places. It is None unless that is more than ``above``."""
+        their new tiles and first places. It is None if there is no such move."""
         names = _names(groups)
         before = self._costs.of(names)
         across, down = self._offsets(groups, names)
@@ -120,7 +124,7 @@ class Moves:
         costs = np.broadcast_to(self._costs.of(names, across, down), across.shape)
         for index in np.argsort(costs, kind="stable")[:_TRIES]:
             gain = before - float(costs[index])
-            if costs[index] > _LEAVES * before or gain <= above:
+            if costs[index] > _LEAVES * before:
                 break
             places = self._placed(groups, (int(across[index]), int(down[index])), gain)
             if places:
@@ -169,7 +173,7 @@ class Moves:
         while len(groups) <= _ALONG and groups[-1] is not None:
             length, others = self._costs.worst(_names(groups), offset)
             lengths.append(length)
-            if length <= self._costs.goal:
+            if length <= self.goal:
                 break
             groups.append(next((group for group in map(self._slices.group, others)
                                 if group not in (None, stays)), None))
@@ -191,7 +195,7 @@ class Moves:
             source, sink = timing.source[arc], timing.sink[arc]
             length = timing.arrival[source] + timing.delay[arc] + timing.left[sink]
             driver, load = timing.pins[source][0], timing.pins[sink][0]
-            if (length < self._costs.goal or (driver in names) == (load in names)
+            if (length < self.goal or (driver in names) == (load in names)
                     or driver not in at or load not in at):
                 continue
             inside, other = (driver, load) if driver in names else (load, driver)

@@ -14,15 +14,15 @@ __all__ = ["ROUNDS", "refine"]
 
 #: Rounds unless told otherwise. Each takes minutes for a large engine.
 ROUNDS = 12
+#: Paths that the first round is to make shorter, and the last ones. Of what is moved some comes out
+#: slower than estimated, so there must be ever less of it.
+_FIRST, _LAST = 400, 25
 #: Rounds without a gain after which there are no more. A wire that moved may find a long way only,
 #: which the round after sees.
 _VAIN = 4
-#: Paths are routed anew that the moves have left longer than this part of the longest: many wires
-#: can be shorter than others of their length.
-_ANEW = 0.99
-#: And those longer than this part of it, if they are to stay, give way to nothing: others' wires
-#: would make a third of them longer by 150 ps and more.
-_FIXED = 0.9
+#: Routes of paths longer than this part of what they are to be shorter than, and which stay as they
+#: are, give way to nothing: others' wires would make a third of them longer by 150 ps and more.
+_FIXED = 0.93
 
 
 def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
@@ -58,13 +58,14 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     while len(reached) < rounds and vain < _VAIN:
         design = json.loads(design_path.read_text(encoding="utf-8"))
         (module,) = design["modules"].values()
-        moves = Moves(timing, Slices(module["cells"], rams))
+        moves = Moves(timing, Slices(module["cells"], rams),
+                      ends=max(_FIRST >> len(reached), _LAST))
         moves.run()
         if not moves.moved:
             break
         moved |= moves.moved
-        hand_over(module, timing, moves.moved, anew=_ANEW * timing.longest,
-                  fixed=_FIXED * timing.longest)
+        # What could not be moved may be shorter by another way.
+        hand_over(module, timing, moves.moved, anew=moves.goal, fixed=_FIXED * moves.goal)
         design_path.write_text(json.dumps(design), encoding="utf-8")
         delays_path.unlink()
         try:

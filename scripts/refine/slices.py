@@ -21,6 +21,8 @@ _MEMORY, _THIRD = ("DPRAM", "RAMW_BLOCK"), 4
 #: same for those in a slice.
 _OF_TILE = ("CLK", "LSR"), ("CLKMUX", "LSRMUX", "SRMODE")
 _OF_SLICE = ("CE",), ("CEMUX", "GSR")
+#: What nextpnr leaves out where nothing hangs on it, and what it is then.
+_UNSET = {"LSRMUX": "LSR", "SRMODE": "LSR_OVER_CE"}
 #: A group must keep the numbers of its places.
 _SAME = 8
 
@@ -229,8 +231,8 @@ class Slices:
         one, two = self._cells[name], self._cells[other]
         ports, settings = what
         return (all(one["connections"].get(port) == two["connections"].get(port) for port in ports)
-                and all(one["parameters"].get(setting) == two["parameters"].get(setting)
-                        for setting in settings))
+                and all(len({each["parameters"].get(setting, _UNSET.get(setting))
+                             for each in (one, two)}) == 1 for setting in settings))
 
     def take(self, group):
         """Take ``group`` away from where it is; :meth:`put` must follow."""

@@ -54,7 +54,8 @@ def assert_legal(cells):
         tile, place = each["attributes"]["NEXTPNR_BEL"].rsplit("/", 1)
         if ".FF" in place:
             shared[tile].add(str([each["connections"].get(port) for port in ("CLK", "LSR")] + [
-                each["parameters"].get(name) for name in ("CLKMUX", "LSRMUX", "SRMODE")]))
+                each["parameters"].get(name, unset) for name, unset in (
+                    ("CLKMUX", None), ("LSRMUX", "LSR"), ("SRMODE", "LSR_OVER_CE"))]))
             shared[tile, place[:6]].add(str([each["connections"].get("CE")] + [
                 each["parameters"].get(name) for name in ("CEMUX", "GSR")]))
     assert all(len(found) == 1 for found in shared.values())

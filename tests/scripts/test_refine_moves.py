@@ -115,6 +115,33 @@ def test_others_give_way():
     assert any(name.startswith("full") for name in moved)
 
 
+def test_another_move_is_made_where_the_best_does_not_help(monkeypatch):
+    """The one that saves most by itself, but may harm others; here it is said to."""
+    refused, made = [], Moves._made
+
+    def but_for_the_first(self, plan):
+        if not refused:
+            refused.append(plan)
+            return False
+        return made(self, plan)
+    monkeypatch.setattr(Moves, "_made", but_for_the_first)
+    monkeypatch.setattr(Moves, "_best_together", lambda *_: None)
+    cells = {"begin": flip_flop((2, 2), 0), "end": flip_flop((10, 2), 0, M=102),
+             "first": table((6, 9), 0, [("A", 100)], 101),
+             "second": table((8, 3), 0, [("A", 101)], 102)}
+    cells["begin"]["connections"]["Q"] = [100]
+    for name, x in (("begin", 2), ("end", 10)):
+        cells[name]["attributes"]["NEXTPNR_BEL"] = f"X{x}/Y2/MULT18_0"
+    # A wire of each length to either kind of cell.
+    for x in range(2, 11):
+        for y in range(2, 10):
+            cells |= {f"table{x}_{y}": table((x, y), 7, [("A", 100)]),
+                      f"register{x}_{y}": flip_flop((x, y), 6, M=100)}
+    _, gained = improved(cells)
+    assert refused[0]
+    assert gained > 500
+
+
 def test_delays_are_learned():
     cells = {f"t{x}": table((x, 2), 0, [("A", 100 + x)], 101 + x) for x in range(40)}
     at = Slices(cells).at

@@ -169,11 +169,10 @@ class WeightReader(_MemoryReader):
         taken, word, beside = self._read(m, address, active, active_next, side)
         m.d.comb += [Value.cast(self.o.payload).eq(word), self.window.eq(beside.window)]
 
-        last_word, last_tile, end_block, ends = self._count(
-            m, free, begin, taken, steps, tiles, blocks)
-        m.d.comb += end.eq(ends)
+        again, end_block, ends = self._count(m, free, begin, taken, steps, tiles, blocks)
         # What the address goes back to is there when it begins.
-        again = begin | (last_word & ~last_tile)
+        again |= begin
+        m.d.comb += end.eq(ends)
         with m.If(begin | taken):
             m.d.sync += address.eq(counted_up(address, again, block) if lean
                                    else Mux(again, block, address + 1))
@@ -199,8 +198,8 @@ class WeightReader(_MemoryReader):
         return m
 
     def _count(self, m, free, begin, taken, steps, tiles, blocks):
-        """Return whether the next word is the last of a tile, and the tile the last of a block;
-        and whether with the one that is ``taken`` a block ends, and a layer."""
+        """Return whether after the next word the block's words come again, for its next tile; and
+        whether with the one that is ``taken`` a block ends, and a layer."""
         lean = self.instruction.lean
         end_step, end_tile, end_block = Signal(), Signal(), Signal()
         # Steps of four words leave time to find out a cycle later which tile and block are last.
@@ -218,14 +217,17 @@ class WeightReader(_MemoryReader):
                 ("steps", steps, end_step, True, late),
                 ("tiles", tiles, counted[0], True, late),
                 ("blocks", blocks, counted[1], True, late)))
-        closing, ending = Signal(), Signal()    # The step is the last of a block; of the layer.
+        # The step is the last of a tile, but not of a block; is that of a block; of the layer.
+        repeating, closing, ending = (Signal(name=name) for name in (
+            "repeating", "closing", "ending"))
         domain = m.d.sync if self.channels > 3 else m.d.comb
-        domain += [closing.eq(last_step & last_tile), ending.eq(last_step & last_tile & last_block)]
+        domain += [repeating.eq(last_step & ~last_tile), closing.eq(last_step & last_tile),
+                   ending.eq(last_step & last_tile & last_block)]
         m.d.comb += [
             end_step.eq(taken & last_channel), end_tile.eq(end_step & last_step),
             end_block.eq(end_step & closing),
         ]
-        return last_channel & last_step, last_tile, end_block, end_step & ending
+        return last_channel & repeating, end_block, end_step & ending
 
 
 class CoefficientReader(_MemoryReader):

@@ -16,7 +16,7 @@ _MAY_ADD = 0.3
 #: Cells with more wires than this give way to nothing: routed again, these could become slow.
 _MANY = 24
 #: Groups that give way to a small one, and places that are tried for a group.
-_OTHERS, _TRIES = 2, 300
+_OTHERS, _TRIES = 3, 300
 #: Most cells on a path of which parts are tried, and most passes over all paths.
 _PARTS, _PASSES = 8, 12
 #: Tiles of a wire for which one of its ends brings others along, and how many.

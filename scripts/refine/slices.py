@@ -91,7 +91,7 @@ class Slices:
         logic = {tile for tile, kind, _ in self._occupied if kind != _RAM}
         columns, lines = ({tile[axis] for tile in logic} for axis in (0, 1))
         logic = {(x, y) for x in columns for y in lines}
-        self.tiles = {_TABLE: logic, _FLIP_FLOP: logic, _RAM: set(self._rams)}
+        self.tiles = {**dict.fromkeys((_TABLE, _FLIP_FLOP, _WRITER), logic), _RAM: set(self._rams)}
         self._ties = _ties(cells)
 
     def _occupy(self, name, tile, kind, place):
@@ -196,35 +196,36 @@ class Slices:
                     None)
 
     def blocking(self, group, tile, first):
-        """Return the cells that are where ``group`` would be."""
-        sites = (site for _, *site in self._targets(group, tile, first))
-        return [self._occupied[site] for site in map(tuple, sites) if site in self._occupied]
+        """Return the cells that would have to go for ``group`` to come: those that are in its
+        place, and those that may not be beside it."""
+        return list(dict.fromkeys(
+            cell for name, *site in self._targets(group, tile, first)
+            for cell in (self._occupied.get(tuple(site)), *self._unlike(name, *site)) if cell))
 
     def suits(self, group, tile, first):
-        """Whether ``group`` goes with what is in ``tile``, but for what would be in its way."""
-        return all(self._suits(*target) for target in self._targets(group, tile, first))
+        """Whether ``group`` could be there, if nothing were in its way."""
+        return all(at in self.tiles[kind] and (at, _WRITER, _THIRD) not in self._occupied
+                   for _, at, kind, _ in self._targets(group, tile, first))
 
     def _targets(self, group, tile, first):
         return [(name, (tile[0] + across, tile[1]), kind, first + offset)
                 for name, kind, across, offset in group.members]
 
-    def _suits(self, name, tile, kind, place):
+    def _unlike(self, name, tile, kind, place):
+        """Return the cells that may not be in ``tile`` along with cell ``name`` in its place."""
+        found = [(at, other) for at in range(8)
+                 if (other := self._occupied.get((tile, _FLIP_FLOP, at)))]
         if kind == _WRITER:
             # What flip-flops are reset by takes the wires that enable writing.
-            return not any(self._has(other, "LSR") for at in range(8)
-                           if (other := self._occupied.get((tile, _FLIP_FLOP, at))))
-        if tile not in self.tiles[kind] or (tile, _WRITER, _THIRD) in self._occupied:
-            return False
+            return [other for _, other in found if self._has(other, "LSR")]
         # The input that chooses of a pair of tables is that of the flip-flop beside it.
         beside = self._occupied.get((tile, _FLIP_FLOP if kind == _TABLE else _TABLE, place))
-        if beside and self._has(name, "M") and self._has(beside, "M"):
-            return False
-        others = [(other, at) for at in range(8) if at != place
-                  if (other := self._occupied.get((tile, _FLIP_FLOP, at)))]
-        return kind != _FLIP_FLOP or all(
-            self._share(name, other, _OF_TILE)
-            and (at // 2 != place // 2 or self._share(name, other, _OF_SLICE))
-            for other, at in others)
+        unlike = [beside] if beside and self._has(name, "M") and self._has(beside, "M") else []
+        if kind == _FLIP_FLOP:
+            unlike += [other for at, other in found if at != place and not (
+                self._share(name, other, _OF_TILE)
+                and (at // 2 != place // 2 or self._share(name, other, _OF_SLICE)))]
+        return unlike
 
     def _share(self, name, other, what):
         """Whether two cells agree in the ports and settings ``what``."""

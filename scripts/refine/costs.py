@@ -74,6 +74,20 @@ class Costs:
                 (x, y), (u, v) = at[driver], at[load]
                 timing.delay[arc] = self._delays(port, abs(x - u) + abs(y - v))
 
+    def slow(self):
+        """Return the pins that drive wires on long paths which take more than others of their
+        length."""
+        timing, at = self._timing, self._at
+        slow = set()
+        for wire in timing.long_wires(self.goal):
+            driver, (load, port) = (timing.pins[timing.source[wire]],
+                                    timing.pins[timing.sink[wire]])
+            if driver[0] in at and load in at:
+                (x, y), (u, v) = at[driver[0]], at[load]
+                if timing.delay[wire] > self._delays(port, abs(x - u) + abs(y - v)):
+                    slow.add(driver)
+        return slow
+
     def of(self, names, across=None, down=None):
         """Return the cost of all paths through the cells ``names``, where they are or, as an
         estimate, moved by each of the offsets."""

@@ -12,7 +12,7 @@ _MULTIPLIER, _CONTROLS = "MULT18X18D", ("CLK", "CE", "RST")
 _FREE, _FIXED = "1", "4"
 
 
-def hand_over(module, timing, moved, *, anew, fixed):
+def hand_over(module, moved, *, anew, fixed):
     """Prepare a routed design for nextpnr to read: it routes what has no routes.
 
     Cells are handed over unplaced, each with its place as a constraint. nextpnr (0.11.1) places
@@ -23,19 +23,16 @@ def hand_over(module, timing, moved, *, anew, fixed):
     ----------
     module : dict
         The design, as nextpnr has written it; it is changed.
-    timing : Timing
-        Of the same.
     moved : set of str
         Cells that are elsewhere than they were routed.
-    anew : float
-        Picoseconds; what is on a longer path is routed anew too.
-    fixed : float
-        Picoseconds; what is on a longer path, and is not routed anew, gives way to nothing. The
-        rest may: each wire routed makes about ten others take another way, as often longer as
-        shorter.
+    anew : set of (str, str)
+        Pins whose nets are routed anew as well, although neither they nor their loads have moved.
+    fixed : set of (str, str)
+        Pins whose nets, if they are not routed anew, give way to nothing. The rest may: each wire
+        routed makes about ten others take another way, as often longer as shorter.
     """
-    _forget_routes(module, moved, _slow(timing, anew))
-    _fix_routes(module, _slow(timing, fixed))
+    _forget_routes(module, moved, anew)
+    _fix_routes(module, fixed)
     _mend_ports(module)
     for cell in module["cells"].values():
         cell["attributes"]["BEL"] = cell["attributes"].pop("NEXTPNR_BEL")
@@ -44,22 +41,14 @@ def hand_over(module, timing, moved, *, anew, fixed):
     module["settings"]["placer"] = "heap"
 
 
-def _slow(timing, period):
-    """Return the pins that drive a wire on a path longer than ``period``."""
-    wires = slice(timing.wires)
-    lengths = (timing.arrival[timing.source[wires]] + timing.delay[wires]
-               + timing.left[timing.sink[wires]])
-    return {timing.pins[pin] for pin in timing.source[wires][lengths > period].tolist()}
-
-
-def _forget_routes(module, moved, slow):
-    """Take the routes of all nets that the cells ``moved`` or the pins ``slow`` drive; where only
-    what a net leads to has moved, nextpnr keeps of its route what still serves."""
+def _forget_routes(module, moved, pins):
+    """Take the routes of all nets that the cells ``moved`` or ``pins`` drive; where only what a net
+    leads to has moved, nextpnr keeps of its route what still serves."""
     cells = module["cells"]
     outputs = {(name, port) for name in moved
                for port, direction in cells[name]["port_directions"].items()
                if direction == "output"}
-    for net in _driven(module, slow | outputs):
+    for net in _driven(module, pins | outputs):
         net["attributes"].pop("ROUTING", None)
 
 

@@ -47,12 +47,14 @@ class Moves:
         Picoseconds; paths that are longer are to become shorter.
     moved : set of str
         Cells that are elsewhere than they were.
+    slow : callable
+        Returns the pins that drive wires on long paths which take more than others of their length.
     """
 
     def __init__(self, timing, slices, ends=100):
         self._timing, self._slices = timing, slices
         self._costs = Costs(timing, slices.at, ends)
-        self.goal = self._costs.goal
+        self.goal, self.slow = self._costs.goal, self._costs.slow
         self.moved, self._away, self._grids = set(), set(), {}
 
     def run(self):

@@ -64,8 +64,8 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
         if not moves.moved:
             break
         moved |= moves.moved
-        # What could not be moved may be shorter by another way.
-        hand_over(module, timing, moves.moved, anew=moves.goal, fixed=_FIXED * moves.goal)
+        hand_over(module, moves.moved, anew=moves.slow(),
+                  fixed=timing.drivers(_FIXED * moves.goal))
         design_path.write_text(json.dumps(design), encoding="utf-8")
         delays_path.unlink()
         try:

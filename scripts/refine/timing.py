@@ -118,6 +118,17 @@ class Timing:
         order = np.argsort(-lengths, kind="stable")
         return ends[order], lengths[order]
 
+    def drivers(self, period):
+        """Return the pins that drive a wire on a path longer than ``period`` picoseconds."""
+        return {self.pins[self.source[wire]] for wire in self.long_wires(period)}
+
+    def long_wires(self, period):
+        """Return the wires that are on a path longer than ``period`` picoseconds."""
+        wires = slice(self.wires)
+        lengths = (self.arrival[self.source[wires]] + self.delay[wires]
+                   + self.left[self.sink[wires]])
+        return np.flatnonzero(lengths > period).tolist()
+
     def path(self, end):
         """Return the arcs of the longest path to the pin ``end``, from the clock on."""
         arcs, pin = [], end

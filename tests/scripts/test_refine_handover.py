@@ -3,7 +3,6 @@
 import json
 import re
 from collections import Counter
-from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -17,10 +16,9 @@ from hdl.vendor import registered_product
 from scripts.devices import DEVICES
 from scripts.generate import verilog_of
 from scripts.refine.handover import hand_over
-from scripts.refine.timing import Timing
 from scripts.synth import map_cells
 from scripts.tools import Toolchain
-from tests.scripts.placed import flip_flop, length, sdf, table, wires_of
+from tests.scripts.placed import flip_flop, table
 
 
 class Kinds(wiring.Component):
@@ -75,7 +73,7 @@ def exchanged(module):
 
 @pytest.fixture
 def routed(tmp_path):
-    """A routed design and its timing, and a function that has nextpnr read it again."""
+    """A routed design, and a function that has nextpnr read it again."""
     device, toolchain = DEVICES["lfe5u-25f"], Toolchain()
     (tmp_path / "design.v").write_text(verilog_of(Kinds()))
     map_cells(device, replace(CONFIGURATIONS["tiny"], device=device.name), tmp_path, toolchain)
@@ -94,15 +92,15 @@ def routed(tmp_path):
         path.write_text(json.dumps(design))
         return run("--json", path.name, "--no-pack")[1]
     design, module = run("--json", "netlist.json")
-    return design, module, Timing((tmp_path / "routed.sdf").read_text()), again
+    return design, module, again
 
 
 def test_nextpnr_leaves_carries_and_memory_in_place(routed):
     """Everything is routed anew; inputs are where the hardware has them, as they were at first."""
-    design, module, timing, again = routed
+    design, module, again = routed
     at_first = exchanged(module)
     assert min(at_first["CCU2", "own"], at_first["DPRAM", "own"], at_first["LOGIC", "other"]) > 9
-    hand_over(module, timing, set(module["cells"]), anew=timing.longest, fixed=timing.longest)
+    hand_over(module, set(module["cells"]), anew=set(), fixed=set())
     assert not {("CCU2", "other"), ("DPRAM", "pair"), ("DPRAM", "other")} & set(
         exchanged(again(design)))
 
@@ -115,37 +113,28 @@ def routes(module):
             if len(part) > 1}
 
 
-@pytest.mark.parametrize("part", [0, 2])
-def test_fixed_routes_give_way_to_nothing(routed, part):
+@pytest.mark.parametrize("all_fixed", [True, False])
+def test_fixed_routes_give_way_to_nothing(routed, all_fixed):
     """A quarter of all is routed anew; of the rest all is fixed or nothing is."""
-    design, module, timing, again = routed
-    moved = set(sorted(module["cells"])[::4])
-    hand_over(module, timing, moved, anew=2 * timing.longest, fixed=part * timing.longest)
+    design, module, again = routed
+    pins = {(name, port) for name, cell in module["cells"].items() for port in cell["connections"]}
+    hand_over(module, set(sorted(module["cells"])[::4]), anew=set(),
+              fixed=pins if all_fixed else set())
     kept = routes(module)
     assert len(kept) > 100
     after = routes(again(design))
-    assert (part == 0) == all(after[name] == kept[name] for name in kept)
+    assert all_fixed == all(after[name] == kept[name] for name in kept)
 
 
-def test_what_is_slow_and_what_has_moved_loses_its_routes():
+def test_what_has_moved_and_what_is_named_loses_its_routes():
     """And nothing else does."""
     cells = {"begin": flip_flop((2, 2), 0), "near": table((3, 2), 0, [("A", 100)], 101),
-             "end": flip_flop((3, 2), 0, M=101), "other": flip_flop((3, 3), 0, M=102),
              "first": table((3, 3), 2, [], 103), "second": table((3, 3), 3, [], 104)}
-    cells["begin"]["connections"]["Q"], cells["other"]["connections"]["Q"] = [100], [107]
-    for name in ("begin", "other"):
-        cells[name]["port_directions"]["Q"] = "output"
-    bits = {"slow": 100, "slow2": 101, "moved": 103, "kept": 104, "kept2": 107}
+    cells["begin"]["connections"]["Q"] = [100]
+    nets = {"begin": 100, "near": 101, "moved": 103, "kept": 104}
     module = {"settings": {}, "ports": {}, "cells": cells, "netnames": {
-        name: {"bits": [bit], "attributes": {"ROUTING": "wires"}} for name, bit in bits.items()}}
-    timing = Timing(sdf(wires_of(cells, length(cells)), ["near"], ["begin", "end"]))
-
-    def routed(module):
-        return [name for name, net in module["netnames"].items() if "ROUTING" in net["attributes"]]
-
-    again = deepcopy(module)
-    more, less = 1.1 * timing.longest, 0.9 * timing.longest
-    hand_over(module, timing, {"first"}, anew=more, fixed=more)
-    assert routed(module) == ["slow", "slow2", "kept", "kept2"]
-    hand_over(again, timing, set(), anew=less, fixed=less)
-    assert routed(again) == ["moved", "kept", "kept2"]
+        name: {"bits": [bit], "attributes": {"ROUTING": "a;;1;b;a->b;1"}}
+        for name, bit in nets.items()}}
+    hand_over(module, {"first"}, anew={("begin", "Q")}, fixed={("near", "F"), ("first", "F")})
+    assert {name: net["attributes"].get("ROUTING") for name, net in module["netnames"].items()} == {
+        "begin": None, "near": "a;;4;b;a->b;4", "moved": None, "kept": "a;;1;b;a->b;1"}

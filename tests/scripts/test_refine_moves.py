@@ -151,6 +151,19 @@ def test_delays_are_learned():
     assert delays("A", 100) == pytest.approx(200 + 50 * 100)
 
 
+def test_wires_are_slow_that_take_more_than_others_of_their_length():
+    """On a path that is to become shorter, at least."""
+    cells = {"begin": flip_flop((2, 2), 0), "end": flip_flop((10, 2), 0, M=101),
+             "table": table((6, 2), 0, [("A", 100)], 101), "short": flip_flop((3, 3), 0)}
+    cells["begin"]["connections"]["Q"], cells["short"]["connections"]["Q"] = [100], [102]
+    cells |= {f"near{x}_{y}": table((x, y), 1, [("A", 102)]) for x in range(4, 9) for y in (3, 4)}
+    wires = wires_of(cells, length(cells))
+    wires = [(*wire[:4], 3 * wire[4]) if wire[2] in ("table", "near4_3") else wire
+             for wire in wires]
+    moves = Moves(Timing(sdf(wires, ["table"], ["begin", "short", "end"])), Slices(cells))
+    assert moves.slow() == {("begin", "Q")}
+
+
 def star(leaves):
     """A cell that stays drives a table far off, and that as many registers on both sides."""
     cells = {"begin": flip_flop((2, 2), 0), "hub": table((30, 2), 0, [("A", 100)], 101)}

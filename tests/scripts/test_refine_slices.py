@@ -15,16 +15,20 @@ def test_what_goes_with_what():
     cells["inverted"]["parameters"]["CEMUX"] = "INV"
     cells["asynchronous"]["parameters"]["SRMODE"] = "ASYNC"
     slices = Slices(cells)
-    room = {}
+    room, blocking = {}, {}
     for name in list(cells)[1:]:
         group = slices.group(name)
         assert group.members == ((name, "FF", 0, 0),)
         place = slices.where(group)
         slices.take(group)
         room[name] = slices.room(group, (2, 2))
+        blocking[name] = [len(slices.blocking(group, (2, 2), first)) for first in (0, 1, 7)]
         slices.put(group, *place)
     # The same slice; another slice; another tile.
     assert room == {"like": 1, "enabled": 2, "reset": None, "inverted": 2, "asynchronous": None}
+    # Who is in its place would have to go, or is not like it in the slice or the tile.
+    assert blocking == {"like": [1, 0, 0], "enabled": [1, 1, 0], "reset": [1, 1, 1],
+                        "inverted": [1, 1, 0], "asynchronous": [1, 1, 1]}
 
 
 def test_a_flip_flop_beside_a_pair_of_tables_has_no_input_of_its_own():

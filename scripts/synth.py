@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 from hdl.pipeline import ConvPipeline
 from hdl.scan import ScanWrapper
@@ -54,6 +55,12 @@ BITS = {"ecp5": "--textcfg", "ice40": "--asc"}
 #: what belongs together better than its usual one, after which routing of the larger arrays did not
 #: come to an end.
 _PLACER = {"ecp5": ("--placer", "static")}
+
+
+#: A round of refinement may route for this part of the time that placing and routing took, and for
+#: so many seconds in any case. Most take a quarter; and some would never be done, since nets for
+#: which there is but one way between fixed ones take it from each other.
+_PATIENCE, _AT_LEAST = 0.5, 60
 
 
 def synthesise(component, config, directory, *, toolchain, seeds=1, first=1, target=None,
@@ -242,8 +249,10 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
         own = digest(key, pins, str(rounds), *arguments)
         if not (resume and is_current(report, own) and (bits.exists() or not board)):
             report.unlink(missing_ok=True)
+            begin = monotonic()
             toolchain.run(device.router, [*arguments, *writing] if rounds else arguments,
                           log=_log(directory, seed), explain=explain)
+            took = monotonic() - begin
             advance()
             if rounds and report.exists():
                 routing = [*device.place, *context, "--no-pack", "--json", files[0].name,
@@ -251,7 +260,8 @@ def _place(device, config, directory, toolchain, *, seeds, asked, advance, board
                 _refine(report, files, advance=advance, rounds=rounds,
                         rams=read_sites(directory)[RAM],
                         route=partial(toolchain.run, device.router, routing,
-                                      log=directory / f"refine-{seed}.log"))
+                                      log=directory / f"refine-{seed}.log",
+                                      limit=max(took * _PATIENCE, _AT_LEAST)))
             keep_key(report, own)
         else:
             for _ in range(1 + rounds):

@@ -69,16 +69,18 @@ class Toolchain:
         found = re.search(r"Yosys [^ \n]+|nextpnr-\d[^ )\n]*", done.stdout + done.stderr)
         return found.group() if found else "unknown"
 
-    def run(self, tool, arguments, *, log, explain=lambda _text: None):
+    def run(self, tool, arguments, *, log, explain=lambda _text: None, limit=None):
         """Run ``tool`` in the folder of ``log``, the file that receives all its output.
 
         File names in ``arguments`` are relative to that folder: the wheels do not see the
         machine's ``/tmp``. ``explain`` maps a failed run's output to a better message, or None.
+        ``limit`` is how many seconds it may take, if not as many as it likes.
 
         Raises
         ------
         CheckFailed
-            If the tool fails; the message is its last error and the log's name.
+            If the tool fails; the message is its last error and the log's name. Or if it takes
+            longer than ``limit``.
         """
         with self._lock, open(log, "w", encoding="utf-8") as sink:
             if self._stopped:
@@ -88,11 +90,13 @@ class Toolchain:
                                        stderr=subprocess.STDOUT)
             self._processes.add(process)
         try:
-            status = process.wait()
-        except BaseException:
+            status = process.wait(limit)
+        except BaseException as stopped:
             # Ctrl-C reaches the tool as well, SIGTERM does not.
             process.terminate()
             process.wait()
+            if isinstance(stopped, subprocess.TimeoutExpired):
+                raise CheckFailed(f"{tool} was not done in {limit:.0f} s; log: {log}") from None
             raise
         with self._lock:
             self._processes.discard(process)

@@ -22,7 +22,7 @@ _FIRST, _LAST = 400, 25
 _VAIN = 4
 #: Routes of paths longer than this part of what they are to be shorter than, and which stay as they
 #: are, give way to nothing: others' wires would make a third of them longer by 150 ps and more.
-_FIXED = 0.93
+_FIXED = 0.95
 
 
 def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
@@ -35,7 +35,8 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     paths : tuple of path
         The design as nextpnr has written it, as JSON and as SDF. Both are overwritten.
     route : callable
-        Has nextpnr read the JSON, route what has no routes, and write both files anew.
+        Has nextpnr read the JSON, route what has no routes, and write both files anew; raises
+        CheckFailed if it finds no way, or none in time.
     rounds : int
         0 for none.
     rams : iterable of Site
@@ -47,44 +48,54 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     -------
     dict
         ``report`` with the clock and the longest path of the best round, and with ``refined``:
-        the MHz before, the MHz after each round, and how many cells moved until the best. None if
-        ``route`` has written nothing, because all is being stopped.
+        the MHz before, the MHz after each round, None where ``route`` found no way, and how many
+        cells moved until the best. None if it has written nothing, because all is being stopped.
     """
-    design_path, delays_path = paths
-    logic = delays_path.read_text(encoding="utf-8")
-    timing, moved, counted = Timing(logic), set(), 0
+    design, delays = (path.read_text(encoding="utf-8") for path in paths)
+    logic, timing, moved, counted = delays, Timing(delays), set(), 0
     best = before = _mhz(timing)
     refined, reached, vain = report, [], 0
     while len(reached) < rounds and vain < _VAIN:
-        design = json.loads(design_path.read_text(encoding="utf-8"))
-        (module,) = design["modules"].values()
-        moves = Moves(timing, Slices(module["cells"], rams),
-                      ends=max(_FIRST >> len(reached), _LAST))
-        moves.run()
-        if not moves.moved:
+        moves = _move(design, timing, paths, rams=rams, ends=max(_FIRST >> len(reached), _LAST))
+        if not moves:
             break
-        moved |= moves.moved
-        hand_over(module, moves.moved, anew=moves.slow(),
-                  fixed=timing.drivers(_FIXED * moves.goal))
-        design_path.write_text(json.dumps(design), encoding="utf-8")
-        delays_path.unlink()
         try:
             route()
         except CheckFailed:
-            # There is no way for all wires. What has been reached stands.
-            break
-        if not delays_path.exists():
-            return None
-        timing = Timing(delays_path.read_text(encoding="utf-8"), logic)
-        reached.append(_mhz(timing))
+            # There is no way for all wires, but for fewer there may be, from where it was before.
+            found = False
+        else:
+            found = True
+            if not paths[1].exists():
+                return None
+            design, delays = (path.read_text(encoding="utf-8") for path in paths)
+            moved |= moves
+        # Moves have changed it.
+        timing = Timing(delays, logic)
+        reached.append(_mhz(timing) if found else None)
         vain += 1
-        if reached[-1] > best:
+        if found and reached[-1] > best:
             best, vain, counted = reached[-1], 0, len(moved)
             refined = _report(report, timing)
         advance()
     for _ in range(rounds - len(reached)):
         advance()
     return refined | {"refined": {"before_mhz": before, "mhz": reached, "moved": counted}}
+
+
+def _move(design, timing, paths, *, rams, ends):
+    """Write to the first of ``paths`` what nextpnr is to read, remove the second, and return the
+    cells that are elsewhere than in ``design``; without any write nothing."""
+    design = json.loads(design)
+    (module,) = design["modules"].values()
+    moves = Moves(timing, Slices(module["cells"], rams), ends)
+    moves.run()
+    if moves.moved:
+        hand_over(module, moves.moved, anew=moves.slow(),
+                  fixed=timing.drivers(_FIXED * moves.goal))
+        paths[0].write_text(json.dumps(design), encoding="utf-8")
+        paths[1].unlink(missing_ok=True)
+    return moves.moved
 
 
 def _mhz(timing):

@@ -241,7 +241,25 @@ def test_where_no_way_is_found_the_best_stands(tmp_path):
     report = {"fmax": {"clk": {"achieved": 100.0}}, "critical_paths": [1]}
     refined = refine(report, paths, route, rounds=3, rams=())
     assert (refined["fmax"], refined["critical_paths"]) == (report["fmax"], [1])
-    assert (refined["refined"]["mhz"], refined["refined"]["moved"]) == ([], 0)
+    assert (refined["refined"]["mhz"], refined["refined"]["moved"]) == ([None] * 3, 0)
+
+
+def test_after_a_round_without_a_way_it_goes_on_from_before(tmp_path):
+    paths, write = routed(tmp_path)
+    handed = []
+
+    def route():
+        handed.append(paths[0].read_text())
+        if len(handed) == 1:
+            raise CheckFailed("nextpnr-ecp5 was not done in 60 s")
+        write(json.loads(handed[-1])["modules"]["top"])
+    report = {"fmax": {"clk": {"achieved": 1.0, "constraint": 150}}, "critical_paths": []}
+    refined = refine(report, paths, route, rounds=2, rams=())
+    before, (none, after) = refined["refined"]["before_mhz"], refined["refined"]["mhz"]
+    assert none is None
+    assert after > before
+    # The design is small enough for both to move the same.
+    assert handed[0] == handed[1]
 
 
 def test_a_run_that_is_stopped_gives_no_report(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 from amaranth.hdl import Module, Mux
@@ -301,3 +302,16 @@ def test_reasons():
     assert shortage("Info: \t  ICESTORM_LC:   10/   10   100%\n") is None
     assert shortage("Info: \t  ICESTORM_LC:   11/   10   110%\nInfo:  SB_IO:  4/  3   133%\n") == (
         "ICESTORM_LC: 11 needed, 10 available; SB_IO: 4 needed, 3 available")
+
+
+def test_a_tool_may_take_so_long_and_no_longer(tmp_path):
+    """Of a tool that is not done then nothing is left running."""
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text("#!/bin/sh\necho $$\nexec sleep 60\n")
+    sleeper.chmod(0o755)
+    begin = monotonic()
+    with pytest.raises(CheckFailed, match=r"sleeper was not done in 1 s; log: .*log"):
+        Toolchain(native=True).run(str(sleeper), [], log=tmp_path / "log", limit=1)
+    assert 1 <= monotonic() - begin < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "log").read_text()), 0)

@@ -26,8 +26,8 @@ __all__ = ["PARTS", "PREPARE", "map_cells", "synthesise"]
 PARTS = {"engine": CONTROLS["axi"], "pipeline": ConvPipeline}
 #: What of this package decides what becomes of Verilog.
 _SOURCES = ("devices.py", "floorplan.py", "netlist.py", "shorten.py", "synth.py",
-            "refine/costs.py", "refine/delays.py", "refine/handover.py", "refine/moves.py",
-            "refine/rounds.py", "refine/slices.py", "refine/timing.py")
+            "refine/costs.py", "refine/delays.py", "refine/handover.py", "refine/legaliser.py",
+            "refine/moves.py", "refine/rounds.py", "refine/slices.py", "refine/timing.py")
 
 #: Yosys commands after which short counters and comparisons are gates. They would become carry
 #: chains, which take a wire more on the way from what is before to what is behind, since no logic

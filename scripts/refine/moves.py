@@ -3,20 +3,16 @@
 import numpy as np
 
 from .costs import Costs
+from .legaliser import Legaliser
+from .slices import names_of
 
 __all__ = ["Moves"]
 
 
-#: Tiles that a move goes at most, each way, and what gives way to another.
-_REACH, _GIVES_WAY = 48, 6
+#: Tiles that a move goes at most, each way, and places that are tried for a group.
+_REACH, _TRIES = 48, 300
 #: A move is made if it leaves at most this part of the cost.
 _LEAVES = 0.9
-#: What gives way may add this part of what a move saves.
-_MAY_ADD = 0.3
-#: Cells with more wires than this give way to nothing: routed again, these could become slow.
-_MANY = 24
-#: Groups that give way to a small one, and places that are tried for a group.
-_OTHERS, _TRIES = 3, 300
 #: Most cells on a path of which parts are tried, and most passes over all paths.
 _PARTS, _PASSES = 8, 12
 #: Tiles of a wire for which one of its ends brings others along, and how many.
@@ -55,7 +51,8 @@ class Moves:
         self._timing, self._slices = timing, slices
         self._costs = Costs(timing, slices.at, ends)
         self.goal, self.slow = self._costs.goal, self._costs.slow
-        self.moved, self._away, self._grids = set(), set(), {}
+        self._legaliser = Legaliser(slices, self._costs)
+        self.moved, self._grids = set(), {}
 
     def run(self):
         """Make moves until none is found that helps."""
@@ -118,7 +115,7 @@ class Moves:
     def _best(self, groups):
         """Return what the best move of all ``groups`` by one offset saves, and its plan: groups to
         their new tiles and first places. It is None if there is no such move."""
-        names = _names(groups)
+        names = names_of(groups)
         before = self._costs.of(names)
         across, down = self._offsets(groups, names)
         if not len(across):
@@ -128,24 +125,10 @@ class Moves:
             gain = before - float(costs[index])
             if costs[index] > _LEAVES * before:
                 break
-            places = self._placed(groups, (int(across[index]), int(down[index])), gain)
+            places = self._legaliser.placed(groups, (int(across[index]), int(down[index])), gain)
             if places:
                 return gain, places
         return 0, None
-
-    def _placed(self, groups, offset, gain, near=((0, 0),)):
-        """Return the plan by which all ``groups`` go by ``offset``, which saves ``gain``, and what
-        gives way to them, each with the first of ``near`` added that there is room for; or None."""
-        plan, (across, down) = {}, offset
-        homes = [self._slices.where(group)[0] for group in groups]
-        for group in groups:
-            self._take(group, plan)
-        found = all(any(self._settle(group, (x + across + dx, y + down + dy), plan, _MAY_ADD * gain)
-                        for dx, dy in near)
-                    for group, (x, y) in zip(groups, homes, strict=True))
-        places = {group: self._slices.where(group) for group in plan} if found else None
-        self._undo(plan)
-        return places
 
     def _best_together(self, end):
         """Return a plan that shortens a long wire of the longest path to ``end``, one end of which
@@ -173,7 +156,7 @@ class Moves:
         groups, lengths = [self._slices.group(start)], []
         stays = self._slices.group(stay)
         while len(groups) <= _ALONG and groups[-1] is not None:
-            length, others = self._costs.worst(_names(groups), offset)
+            length, others = self._costs.worst(names_of(groups), offset)
             lengths.append(length)
             if length <= self.goal:
                 break
@@ -182,12 +165,12 @@ class Moves:
         if not lengths:
             return None
         chosen = groups[:1 + int(np.argmin(lengths))]
-        names = _names(chosen)
+        names = names_of(chosen)
         before = self._costs.of(names)
         after = float(np.sum(self._costs.of(names, *(np.array([way]) for way in offset))))
         if after > _LEAVES * before:
             return None
-        return self._placed(chosen, offset, before - after, near=_NEAR)
+        return self._legaliser.placed(chosen, offset, before - after, near=_NEAR)
 
     def _offsets(self, groups, names):
         """Return the offsets by which ``groups`` may move: towards what long paths tie them to."""
@@ -221,77 +204,6 @@ class Moves:
             self._grids[kind] = grid
         return self._grids[kind]
 
-    def _take(self, group, plan):
-        """Take ``group`` away; ``plan`` keeps where it was."""
-        plan[group] = self._slices.where(group)
-        self._slices.take(group)
-        self._away.add(group)
-
-    def _put(self, group, tile, first):
-        self._slices.put(group, tile, first)
-        self._away.discard(group)
-
-    def _undo(self, plan):
-        """Put all groups of ``plan`` back."""
-        for group in plan:
-            if group not in self._away:
-                self._slices.take(group)
-        for group, place in plan.items():
-            self._put(group, *place)
-
-    def _settle(self, group, tile, plan, allowed):
-        """Put ``group`` into ``tile``, if need be in place of others, which go elsewhere for at
-        most the cost ``allowed`` each; return whether it could be done."""
-        first = self._slices.room(group, tile)
-        if first is not None:
-            self._put(group, tile, first)
-            return True
-        for first in self._slices.firsts(group):
-            if not self._slices.suits(group, tile, first):
-                continue
-            others = dict.fromkeys(map(self._slices.group,
-                                       self._slices.blocking(group, tile, first)))
-            if (len(others) > max(_OTHERS, len(group.members))
-                    or not all(self._yields(other, plan) for other in others)):
-                continue
-            own = {}
-            for other in others:
-                self._take(other, own)
-            self._put(group, tile, first)
-            if all(self._resettle(other, home, plan[group][0], allowed)
-                   for other, (home, _) in own.items()):
-                plan |= own
-                return True
-            self._slices.take(group)
-            self._away.add(group)
-            self._undo(own)
-        return False
-
-    def _yields(self, group, plan):
-        """Whether ``group`` may give way to one that moves by ``plan``."""
-        return group is not None and not group.is_wide and group not in plan and (
-            group.is_memory or all(self._costs.count(name) <= _MANY for name, *_ in group.members))
-
-    def _resettle(self, group, home, left, allowed):
-        """Find a place for ``group`` that costs at most ``allowed`` more: near its ``home``, or in
-        the tile that is ``left`` by what comes there."""
-        names = _names((group,))
-        span = np.arange(-_GIVES_WAY, _GIVES_WAY + 1)
-        across, down = (np.append(each, to - here) for each, to, here in zip(
-            np.meshgrid(span, span), left, home, strict=True))
-        costs = np.broadcast_to(self._costs.of(names, across, down), across.shape)
-        more = costs - self._costs.of(names)
-        # Of places that cost the same, the nearest.
-        for index in np.lexsort((abs(across) + abs(down), more)):
-            if more[index] > allowed:
-                return False
-            goal = int(home[0] + across[index]), int(home[1] + down[index])
-            first = self._slices.room(group, goal)
-            if first is not None:
-                self._put(group, goal, first)
-                return True
-        return False
-
     def _apply(self, plan):
         """Make the moves of ``plan``, and estimate the delays of the wires that change."""
         for group in plan:
@@ -299,11 +211,7 @@ class Moves:
         for group, place in plan.items():
             self._slices.put(group, *place)
         for group in plan:
-            names = _names((group,))
+            names = names_of((group,))
             self.moved |= names
             self._costs.estimate(names)
         self._timing.run()
-
-
-def _names(groups):
-    return frozenset(name for group in groups for name, *_ in group.members)

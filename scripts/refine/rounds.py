@@ -1,6 +1,7 @@
 """Rounds of moving cells and routing them again."""
 
 import json
+from math import inf
 
 from scripts.console import CheckFailed
 
@@ -54,15 +55,16 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     design, delays = (path.read_text(encoding="utf-8") for path in paths)
     logic, timing, moved, counted = delays, Timing(delays), set(), 0
     best = before = _mhz(timing)
-    refined, reached, vain = report, [], 0
+    refined, reached, vain, found = report, [], 0, True
     while len(reached) < rounds and vain < _VAIN:
-        moves = _move(design, timing, paths, rams=rams, ends=max(_FIRST >> len(reached), _LAST))
+        moves = _move(design, timing, paths, rams=rams, ends=max(_FIRST >> len(reached), _LAST),
+                      fixed=_FIXED if found else inf)
         if not moves:
             break
         try:
             route()
         except CheckFailed:
-            # There is no way for all wires, but for fewer there may be, from where it was before.
+            # From where it was before, and with less that moves and none fixed, there may be one.
             found = False
         else:
             found = True
@@ -83,16 +85,17 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
     return refined | {"refined": {"before_mhz": before, "mhz": reached, "moved": counted}}
 
 
-def _move(design, timing, paths, *, rams, ends):
+def _move(design, timing, paths, *, rams, ends, fixed):
     """Write to the first of ``paths`` what nextpnr is to read, remove the second, and return the
-    cells that are elsewhere than in ``design``; without any write nothing."""
+    cells that are elsewhere than in ``design``; without any write nothing. Routes on paths longer
+    than ``fixed`` times the goal are to stay."""
     design = json.loads(design)
     (module,) = design["modules"].values()
     moves = Moves(timing, Slices(module["cells"], rams), ends)
     moves.run()
     if moves.moved:
         hand_over(module, moves.moved, anew=moves.slow(),
-                  fixed=timing.drivers(_FIXED * moves.goal))
+                  fixed=timing.drivers(fixed * moves.goal))
         paths[0].write_text(json.dumps(design), encoding="utf-8")
         paths[1].unlink(missing_ok=True)
     return moves.moved

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from typing import NamedTuple
 
-__all__ = ["Group", "Slices"]
+__all__ = ["Group", "Slices", "names_of"]
 
 
 _SITE = re.compile(r"X(\d+)/Y(\d+)/(?:SLICE([A-D])\.(K|FF|RAMW)(\d?))?")
@@ -56,6 +56,11 @@ class Group(NamedTuple):
     def is_memory(self):
         """Whether it is a block RAM, of whose places few are free."""
         return self.kind == _RAM
+
+
+def names_of(groups):
+    """Return the names of the cells of ``groups``."""
+    return frozenset(name for group in groups for name, *_ in group.members)
 
 
 class Slices:

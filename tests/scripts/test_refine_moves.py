@@ -190,7 +190,7 @@ def test_what_is_tied_to_a_cell_comes_along(leaves):
 def test_block_rams_change_places(monkeypatch):
     """There are no more sites than block RAMs, and these have more wires than others that give
     way."""
-    monkeypatch.setattr("scripts.refine.moves._MANY", -1)
+    monkeypatch.setattr("scripts.refine.legaliser._MANY", -1)
     rams = [Site(4, x, f"X{x}/Y4/EBR{x}") for x in (4, 27)]
     cells = {"begin": flip_flop((2, 2), 0), "idle": cell("DP16KD", rams[0].name),
              "far": cell("DP16KD", rams[1].name, [("M", 100)])}

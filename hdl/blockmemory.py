@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .checks import check_range
 from .fifo import ReservedBuffer, StreamRegister, counted, following
-from .vendor import block_memory
+from .vendormemory import block_memory
 
 __all__ = ["BlockMemory", "Places", "SteadyMemory", "StoredWord", "StreamedMemory", "WordRequest"]
 

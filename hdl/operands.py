@@ -4,12 +4,11 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .blockmemory import StreamedMemory
 from .checks import check_range
 from .fabric import counted_on, counted_up
-from .isa import ADDRESS_WIDTH, Instruction, Opcode
+from .isa import Instruction, Opcode
 from .layouts import MULTIPLIER_WIDTH, OPERAND_WIDTH, Coefficients, Tile
-from .singleport import HeldMemory
+from .memoryreader import MemoryReader, begin_layer
 from .walkers import countdown, countdown_ahead
 
 __all__ = ["TABLE_ENTRIES", "WINDOW_TAPS", "CoefficientReader", "StoredCoefficients", "TileWriter",
@@ -40,91 +39,7 @@ class StoredCoefficients(data.StructLayout):
         })
 
 
-def _begin(m, layers, active, end, waiting=None):
-    """Take a layer when there is none, until ``end``. Return whether there is none, when what is
-    needed of ``layers`` is to be copied; whether the layer that was taken begins; and whether it
-    is active in the next cycle: ``active`` is then.
-
-    A lean engine copies nothing: the layer is accepted when it has come to its end, and nothing of
-    it is ``waiting`` for somebody."""
-    free, begin, active_next = Signal(init=1), Signal(), Signal()
-    if layers.p.shape().lean:
-        accepted = ~(free | begin | active | waiting)
-        m.d.comb += layers.ready.eq(accepted)
-        m.d.sync += free.eq(Mux(free, ~layers.valid, accepted))
-    else:
-        m.d.comb += layers.ready.eq(free)
-        m.d.sync += free.eq(Mux(free, ~layers.valid, end))
-    m.d.comb += active_next.eq(begin | (active & ~end))
-    m.d.sync += [begin.eq(layers.valid & free), active.eq(active_next)]
-    return free, begin, active_next
-
-
-class _MemoryReader(wiring.Component):
-    """Common to the readers of weights and coefficients: a memory, and its write port.
-
-    Parameters
-    ----------
-    instruction : :class:`hdl.isa.Instruction`, optional
-        Widths of the fields.
-
-    Members
-    -------
-    layers : ``In(stream.Signature(Instruction()))``
-        Accepted as soon as the layer before has been read to its end; by a lean engine, which keeps
-        no copy, when this one has.
-    write_en, write_address, write_data : ``In``
-        Port that fills the memory, perhaps part by part.
-    o : ``Out(stream.Signature(...))``
-    beyond : ``Out(1)``
-        An address beyond the memory was read in the cycle before.
-    """
-
-    def __init__(self, *, width, depth, shape, family, instruction, flags=(), parts=1):
-        check_range("Depth", depth, 2, 1 << ADDRESS_WIDTH)
-        self.width = width
-        self.depth = depth
-        self.parts = parts
-        self.family = family
-        self.instruction = instruction or Instruction()
-        super().__init__({
-            "layers": In(stream.Signature(self.instruction)),
-            "write_en": In(parts),
-            "write_address": In(ADDRESS_WIDTH),
-            "write_data": In(width),
-            "o": Out(stream.Signature(shape)),
-            "beyond": Out(1),
-            **{flag: Out(1) for flag in flags},
-        })
-
-    def _read(self, m, address, active, active_next, side, wide=()):
-        """Read ``address`` in the cycles of ``active``, of which ``active_next`` tells ahead, with
-        the view ``side`` beside it, of which the fields ``wide`` decide nothing; return a pulse
-        for each address taken, the word and what came beside it."""
-        taken = Signal()
-        if self.family == "ice40":
-            storage = HeldMemory(width=self.width, depth=self.depth, side=side.shape(),
-                                 parts=self.parts, family=self.family)
-            out = storage
-            m.d.comb += [storage.i.valid.eq(active), taken.eq(active & storage.i.ready)]
-        else:
-            storage = out = StreamedMemory(width=self.width, depth=self.depth, side=side.shape(),
-                                           parts=self.parts, family=self.family, wide=wide)
-            # A register, since nested counters hang on it.
-            m.d.sync += taken.eq(active_next & storage.i_ready_next)
-            m.d.comb += storage.i.valid.eq(taken)
-        m.submodules.storage = storage
-        m.d.comb += [
-            storage.write_address.eq(self.write_address), storage.write_en.eq(self.write_en),
-            storage.write_data.eq(self.write_data),
-            storage.i.p.address.eq(address), storage.i.p.side.eq(side),
-            self.o.valid.eq(out.o.valid), out.o.ready.eq(self.o.ready),
-        ]
-        m.d.sync += self.beyond.eq(taken & (address >= self.depth))
-        return taken, out.o.p.word, out.o.p.side
-
-
-class WeightReader(_MemoryReader):
+class WeightReader(MemoryReader):
     """Streams a layer's weight words: those of a block of output channels once for each tile, or
     once in all if they are the window unit's.
 
@@ -160,13 +75,13 @@ class WeightReader(_MemoryReader):
         lean = self.instruction.lean
         active = Signal()
         end = Signal()
-        free, begin, active_next = _begin(m, self.layers, active, end, self.o.valid)
+        free, begin, active_next = begin_layer(m, self.layers, active, end, self.o.valid)
         side = Signal(data.StructLayout({"window": 1}), reset_less=True)
         address, block = (Signal(len(new.weight_base) + 1, name=name, reset_less=True)
                           for name in ("address", "block"))
         steps, tiles, blocks = (new[name] if lean else Signal.like(
             new[name], name=name, reset_less=True) for name in ("last_step", "tiles", "blocks"))
-        taken, word, beside = self._read(m, address, active, active_next, side)
+        taken, word, beside = self.read(m, address, active, active_next, side)
         m.d.comb += [Value.cast(self.o.payload).eq(word), self.window.eq(beside.window)]
 
         again, end_block, ends = self._count(m, free, begin, taken, steps, tiles, blocks)
@@ -203,7 +118,8 @@ class WeightReader(_MemoryReader):
         lean = self.instruction.lean
         end_step, end_tile, end_block = Signal(), Signal(), Signal()
         # Steps of four words leave time to find out a cycle later which tile and block are last.
-        late = self.channels > 3 and not lean
+        slow = self.channels > 3
+        late = slow and not lean
         ended = [Signal(name=f"{name}_ended") for name in ("tile", "block")]
         m.d.sync += [each.eq(now) for each, now in zip(ended, (end_tile, end_block), strict=True)]
         counted = ended if late else [end_tile, end_block]
@@ -220,7 +136,7 @@ class WeightReader(_MemoryReader):
         # The step is the last of a tile, but not of a block; is that of a block; of the layer.
         repeating, closing, ending = (Signal(name=name) for name in (
             "repeating", "closing", "ending"))
-        domain = m.d.sync if self.channels > 3 else m.d.comb
+        domain = m.d.sync if slow else m.d.comb
         domain += [repeating.eq(last_step & ~last_tile), closing.eq(last_step & last_tile),
                    ending.eq(last_step & last_tile & last_block)]
         m.d.comb += [
@@ -230,7 +146,7 @@ class WeightReader(_MemoryReader):
         return last_channel & repeating, end_block, end_step & ending
 
 
-class CoefficientReader(_MemoryReader):
+class CoefficientReader(MemoryReader):
     """Streams the coefficients of a layer's output channels, each once, in order, after those of
     its tables if it has any.
 
@@ -270,13 +186,13 @@ class CoefficientReader(_MemoryReader):
         side = Signal(data.StructLayout({**({} if lean else bounds), "last": 1, "table": 1}))
         active = Signal()
         end = Signal()
-        free, begin, active_next = _begin(m, self.layers, active, end, self.o.valid)
+        free, begin, active_next = begin_layer(m, self.layers, active, end, self.o.valid)
         table, on_array = (C(0, 1), C(1, 1)) if lean else (
             Signal(reset_less=True), Signal(reset_less=True))
         address = Signal(len(new.coefficient_base) + 1, reset_less=True)
         size = Signal(range(TABLE_ENTRIES))     # Of the set or the tables, less one.
         blocks = new.blocks if lean else Signal.like(new.blocks, reset_less=True)
-        taken, word, beside = self._read(m, address, active, active_next, side, wide=bounds)
+        taken, word, beside = self.read(m, address, active, active_next, side, wide=bounds)
         stored = data.View(StoredCoefficients(), word)
         m.d.comb += [self.o.p[name].eq(stored[name]) for name in StoredCoefficients().members]
         m.d.comb += [self.o.p[name].eq((layer if lean else beside)[name]) for name in bounds]
@@ -337,7 +253,7 @@ class TileWriter(wiring.Component):
         lean = self.instruction.lean
         active = Signal() if lean else self.o.valid
         end = Signal()
-        free, begin, _ = _begin(m, self.layers, active, end, C(0, 1))
+        free, begin, _ = begin_layer(m, self.layers, active, end, C(0, 1))
         tiles, blocks = (new[name] if lean else Signal.like(new[name], name=name, reset_less=True)
                          for name in ("tiles", "blocks"))
         taken, end_block = Signal(), Signal()

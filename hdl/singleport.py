@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .blockmemory import StoredWord, WordRequest
 from .checks import check_range
 from .config import LARGE
-from .vendor import single_port_memory
+from .vendormemory import single_port_memory
 
 __all__ = ["HeldMemory", "SinglePortMemory"]
 

@@ -17,7 +17,7 @@ __all__ = ["DSP", "RAM", "Site", "plan", "plan_memories", "read_sites", "sites"]
 #: What nextpnr calls a DSP block and a block RAM of ECP5.
 DSP, RAM = "MULT18X18D", "DP16KD"
 _SITE = re.compile(r"X(\d+)/Y(\d+)/\w+")
-#: A block RAM of :func:`hdl.vendor.block_memory`: its memory, bank, part of that, and slice.
+#: A block RAM of :func:`hdl.vendormemory.block_memory`: its memory, bank, part of that, and slice.
 _NAME = re.compile(r"(.+)\.bank(\d+)_(\d+)\.slice\[(\d+)\]\.ram")
 #: Block RAMs of the smallest memory that gets places.
 _SMALLEST = 8

@@ -1,7 +1,7 @@
 import pytest
 
 from hdl.singleport import SinglePortMemory
-from hdl.vendor import ecp5_banks
+from hdl.vendormemory import ecp5_banks
 from sim.bench import run_bench
 from tests.cosim.memories import Memories
 from tests.formal.vendor_blocks import MODELS, TRELLIS_FF

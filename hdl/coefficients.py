@@ -106,16 +106,23 @@ class CoefficientBank(wiring.Component):
             both.eq(~self.take & (both | (complete & self.set_ready))),
         ]
 
-        # A write goes from lane to lane by registers, but in a small device: as lane l reads l
-        # cycles after lane 0, it is done before the set can be read. What is read of a bank that
-        # is being loaded is of no use to anybody.
+        self._store(m, write, lane, bank * self.slots + slot)
+        return m
+
+    def _store(self, m, write, lane, address):
+        """Write what comes to the memory of ``lane``, and read all memories.
+
+        A write goes from lane to lane by registers, but in a small device: as lane l reads l
+        cycles after lane 0, it is done before the set can be read. What is read of a bank that
+        is being loaded is of no use to anybody.
+        """
         small = self.family == "ice40"
         in_block = {"ram_style": "block", "no_rw_check": 1} if small else {}
         going = Signal(data.StructLayout({
             "enables": self.lanes, "address": range(2 * self.slots), "record": Coefficients()}))
         m.d.comb += [
             going.enables.eq(Cat(write & (lane == index) for index in range(self.lanes))),
-            going.address.eq(bank * self.slots + slot), going.record.eq(self.channels.payload),
+            going.address.eq(address), going.record.eq(self.channels.payload),
         ]
         for index in range(self.lanes):
             if not small:
@@ -132,4 +139,3 @@ class CoefficientBank(wiring.Component):
                 read.addr.eq(self.bank[index] * self.slots + self.slot[index]),
                 self.coefficients[index].eq(read.data),
             ]
-        return m

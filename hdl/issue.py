@@ -73,20 +73,7 @@ class StepIssuer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        shape = data.StructLayout({"tile": Tile(), "one_step": 1, "two_steps": 1})
-        comes = stream.Signature(shape).create()
-        m.d.comb += [
-            comes.valid.eq(self.tiles.valid), self.tiles.ready.eq(comes.ready),
-            comes.p.tile.eq(self.tiles.payload),
-            comes.p.one_step.eq(self.tiles.p.last_step == 0),
-            comes.p.two_steps.eq(self.tiles.p.last_step == 1),
-        ]
-        waiting = comes
-        if self.registered:
-            # How long a tile is, is found out before it is looked at.
-            m.submodules.tile = register = StreamRegister(shape)
-            wiring.connect(m, comes, register.i)
-            waiting = register.o
+        waiting = self._waiting(m)
         tile, one_step = waiting.p.tile, waiting.p.one_step
         inside = Signal()                   # Between the first step of a tile and its last.
         steps_left = Signal(STEP_WIDTH, reset_less=True)    # After the step that runs.
@@ -136,17 +123,35 @@ class StepIssuer(wiring.Component):
             self.unsigned.eq(Mux(changing, tile.unsigned, unsigned)),
         ]
 
-        # What ends in this cycle. A step of one cycle ends in the one in which it starts.
-        ends, ending_renew = Signal(), Signal()
+        # A step of one cycle ends in the one in which it starts.
         if self.channels > 1:
-            m.d.comb += [ends.eq(last_phase & running_last),
-                         ending_renew.eq(renew)]
+            self._finish(m, last_phase & running_last, renew)
         else:
-            m.d.comb += [
-                ends.eq(self.start & Mux(inside, one_left, one_step)),
-                ending_renew.eq(Mux(inside, renew, tile.renew)),
-            ]
-        m.d.sync += self.finished.eq(ends | (self.finished & ~self.capture))
-        with m.If(ends):
-            m.d.sync += self.renew.eq(ending_renew)
+            self._finish(m, self.start & Mux(inside, one_left, one_step),
+                         Mux(inside, renew, tile.renew))
         return m
+
+    def _finish(self, m, ends, renew):
+        """Tell of a tile that ``ends`` in this cycle until it is captured."""
+        last, ending_renew = Signal(), Signal()
+        m.d.comb += [last.eq(ends), ending_renew.eq(renew)]
+        m.d.sync += self.finished.eq(last | (self.finished & ~self.capture))
+        with m.If(last):
+            m.d.sync += self.renew.eq(ending_renew)
+
+    def _waiting(self, m):
+        """Return the stream of tiles, each with whether it has one step, or two: found out before
+        it is looked at, if there is a register."""
+        shape = data.StructLayout({"tile": Tile(), "one_step": 1, "two_steps": 1})
+        comes = stream.Signature(shape).create()
+        m.d.comb += [
+            comes.valid.eq(self.tiles.valid), self.tiles.ready.eq(comes.ready),
+            comes.p.tile.eq(self.tiles.payload),
+            comes.p.one_step.eq(self.tiles.p.last_step == 0),
+            comes.p.two_steps.eq(self.tiles.p.last_step == 1),
+        ]
+        if not self.registered:
+            return comes
+        m.submodules.tile = register = StreamRegister(shape)
+        wiring.connect(m, comes, register.i)
+        return register.o

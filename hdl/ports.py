@@ -11,6 +11,11 @@ from .isa import ADDRESS_WIDTH, Destination, Instruction, Status
 __all__ = ["Beat", "PacketReceiver"]
 
 
+#: Where in a packet the receiver is.
+_STATES = ("header", "begun", "waiting", "length", "counted", "compared", "judged", "checked",
+           "words", "drain")
+
+
 class Beat(data.StructLayout):
     """A transfer of an AXI4-Stream: TDATA and TLAST."""
 
@@ -108,16 +113,14 @@ class PacketReceiver(wiring.Component):
             m.submodules.front = front = StreamRegister(Beat())
             wiring.connect(m, wiring.flipped(self.i), front.i)
             beat = front.o
-        # Where in a packet it is; none of these once it has failed.
-        state = Signal(data.StructLayout(dict.fromkeys(
-            ("header", "begun", "waiting", "length", "counted", "compared", "judged", "checked",
-             "words", "drain"), 1)), init={"header": 1})
+        # None of these once it has failed.
+        state = Signal(data.StructLayout(dict.fromkeys(_STATES, 1)), init={"header": 1})
         chosen = Signal(len(self.widths))       # Memory, by its destination.
         is_frame, is_start, illegal, header_last = Signal(), Signal(), Signal(), Signal()
         to_activations = Signal()
         address = Signal(ADDRESS_WIDTH, reset_less=True)
+        code = beat.p.data[:4]
         with m.If(state.header):
-            code = beat.p.data[:4]
             m.d.sync += [
                 chosen.eq(Cat(code == index for index in range(len(self.widths)))),
                 is_frame.eq(code == Destination.FRAME), is_start.eq(code == Destination.START),
@@ -129,11 +132,7 @@ class PacketReceiver(wiring.Component):
         awaiting, frame_address, frame_words = self._await(m)
         first_address = Signal(ADDRESS_WIDTH, reset_less=True)
         if self.instruction.lean:
-            # While a program runs there are no packets but of frames, which need a RECEIVE first.
-            with m.If(state.header & beat.valid & (beat.p.data[:4] != Destination.FRAME)):
-                m.d.sync += self.address.eq(beat.p.data[16:])
-            with m.If(self.layers.ready & self.layers.valid):
-                m.d.sync += self.address.eq(self.layers.p.base)
+            self._place_lean(m, state, beat)
         else:
             m.d.sync += first_address.eq(Mux(is_frame, frame_address, address))
         wanted = ~is_frame | awaiting
@@ -151,7 +150,7 @@ class PacketReceiver(wiring.Component):
             beat.ready.eq(state.header | state.length | (state.words & written)),
             self.failed.eq(bad.any()),
             self.idle.eq(state.header & ~beat.valid & ~awaiting),
-            self.loading.eq(Mux(state.header, beat.valid & (beat.p.data[:4] != Destination.FRAME),
+            self.loading.eq(Mux(state.header, beat.valid & (code != Destination.FRAME),
                                 ~is_frame & ~dead)),
         ]
         self._advance(m, state, beat, wanted=wanted, bad_header=bad_header, is_start=is_start,
@@ -163,12 +162,17 @@ class PacketReceiver(wiring.Component):
             bad.eq(Cat(state.begun & bad_header, state.checked & (short | long),
                        accept & (end != beat.p.last))),
             dead.eq(dead | bad.any()),
-            self.status.eq(Mux(
-                state.begun, Mux(header_last, Status.SHORT_PACKET, Status.ILLEGAL_PACKET),
-                Mux(Mux(state.checked, short, beat.p.last),
-                    Status.SHORT_PACKET, Status.LONG_PACKET))),
+            self.status.eq(_fault(state, header_last, Mux(state.checked, short, beat.p.last))),
         ]
         return m
+
+    def _place_lean(self, m, state, beat):
+        """Set the address at once: while a program runs there are no packets but of frames, which
+        need a RECEIVE first."""
+        with m.If(state.header & beat.valid & (beat.p.data[:4] != Destination.FRAME)):
+            m.d.sync += self.address.eq(beat.p.data[16:])
+        with m.If(self.layers.ready & self.layers.valid):
+            m.d.sync += self.address.eq(self.layers.p.base)
 
     def _await(self, m):
         """Return whether a RECEIVE is accepted whose frame is not complete, where the frame goes,
@@ -287,3 +291,10 @@ class PacketReceiver(wiring.Component):
             with m.If(state.compared | step):
                 m.d.sync += self.address.eq(counted_on(self.address, state.compared, first, 1))
         return moves, last_beat, written
+
+
+def _fault(state, header_last, short):
+    """Return the status of a packet that is wrong, whose header was its last beat, or which is
+    too ``short``."""
+    return Mux(state.begun, Mux(header_last, Status.SHORT_PACKET, Status.ILLEGAL_PACKET),
+               Mux(short, Status.SHORT_PACKET, Status.LONG_PACKET))

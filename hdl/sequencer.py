@@ -168,6 +168,12 @@ class Sequencer(wiring.Component):
             self.status.eq(Mux(finishing, Status.DONE, Mux(
                 fetch.beyond, Status.ILLEGAL_ADDRESS, Status.ILLEGAL_INSTRUCTION))),
         ]
+        self._restart(m, fetch, instruction, frames_left, resting, ending, ended)
+        return m
+
+    def _restart(self, m, fetch, instruction, frames_left, resting, ending, ended):
+        """Begin at the program's start while ``resting``, and at the address of an END while it is
+        ``ending``; count its frames as it has ``ended``."""
         if self.instruction.lean:
             with m.If(resting | ending | fetch.asking):
                 m.d.sync += fetch.address.eq(counted_up(
@@ -175,7 +181,7 @@ class Sequencer(wiring.Component):
                     Mux(resting, self.start_address, instruction.base)))
             with m.If(resting | ended):
                 m.d.sync += frames_left.eq(counted_down(frames_left, resting, self.start_frames))
-            return m
+            return
         # Found out while the program is fetched.
         frames_after = Signal.like(frames_left)
         m.d.sync += frames_after.eq(frames_left - 1)
@@ -185,7 +191,6 @@ class Sequencer(wiring.Component):
             m.d.sync += fetch.address.eq(instruction.base)
         with m.If(ended):
             m.d.sync += frames_left.eq(frames_after)
-        return m
 
     def _fetch(self, m, instruction):
         """Read the words of an instruction, once ``step`` is set to one: a one moves up in it."""

@@ -85,7 +85,6 @@ class ResultWriter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         parts = self.channels // self.lanes
-        part_bits = parts.bit_length() - 1
         layer = Signal(self.instruction, reset_less=True)
         idle, busy = Signal(init=1), Signal()
         counting, beginning = Signal(), Signal()
@@ -123,23 +122,14 @@ class ResultWriter(wiring.Component):
         with m.If(layer_end):
             m.d.sync += idle.eq(1)
 
-        # Stage 2: where it goes. The write leaves from registers, so that it may travel far.
+        # Stage 2: where it goes.
         group = Signal(len(layer.out_groups) + 1, reset_less=True)
         pixel_address = Signal.like(layer.out_base, reset_less=True)
         with m.If(row_end | ~active):
             m.d.sync += pixel_address.eq(Mux(block_end | ~active, layer.out_base,
                                              pixel_address + layer.out_step))
         if self.instruction.lean:
-            # The slot of a row, and the block.
-            slot, block = group[:self._slot_bits], group[self._slot_bits:]
-            with m.If(~active):
-                m.d.sync += slot.eq(0)
-            with m.Elif(taken):
-                m.d.sync += slot.eq(slot + 1)
-            with m.If(~active):
-                m.d.sync += block.eq(0)
-            with m.Elif(block_end):
-                m.d.sync += block.eq(block + 1)
+            self._count_groups_lean(m, group, active, taken, block_end)
         else:
             self._count_groups(m, group, active, taken, row_end, block_end, slots)
         place = Signal(data.StructLayout({
@@ -147,6 +137,13 @@ class ResultWriter(wiring.Component):
         m.d.comb += [place.live.eq(taken & live), place.fits.eq(group <= layer.out_groups),
                      place.group.eq(group), place.pixel.eq(pixel_address),
                      place.done.eq(layer_end)]
+        self._write(m, place, codes)
+        return m
+
+    def _write(self, m, place, codes):
+        """Write ``codes`` to their place, from registers, so that it may travel far."""
+        parts = self.channels // self.lanes
+        part_bits = parts.bit_length() - 1
         if not self.instruction.lean:
             # Stage 3, for the address and whether there is one.
             last_place, last_codes = Signal.like(place), Signal.like(codes)
@@ -161,7 +158,18 @@ class ResultWriter(wiring.Component):
             Value.cast(self.write.codes).eq(Value.cast(codes).replicate(parts)),
             self.done.eq(place.done),
         ]
-        return m
+
+    def _count_groups_lean(self, m, group, active, taken, block_end):
+        """The same as :meth:`_count_groups`: a group is the slot of a row, and the block."""
+        slot, block = group[:self._slot_bits], group[self._slot_bits:]
+        with m.If(~active):
+            m.d.sync += slot.eq(0)
+        with m.Elif(taken):
+            m.d.sync += slot.eq(slot + 1)
+        with m.If(~active):
+            m.d.sync += block.eq(0)
+        with m.Elif(block_end):
+            m.d.sync += block.eq(block + 1)
 
     def _count_groups(self, m, group, active, taken, row_end, block_end, slots):
         """Count the groups of a pixel, from the first of its block on."""

@@ -60,7 +60,7 @@ _PLACER = {"ecp5": ("--placer", "static")}
 #: A round of refinement may route for this part of the time that placing and routing took, and for
 #: so many seconds in any case. Most take a quarter; and some would never be done, since nets for
 #: which there is but one way between fixed ones take it from each other.
-_PATIENCE, _AT_LEAST = 0.5, 60
+_PATIENCE, _AT_LEAST = 0.4, 60
 
 
 def synthesise(component, config, directory, *, toolchain, seeds=1, first=1, target=None,

@@ -38,6 +38,7 @@ class Costs:
 
     def __init__(self, timing, at, ends):
         self._timing, self._at = timing, at
+        self._home, self._routed = dict(at), timing.delay.copy()
         self._delays = Delays(timing, at)
         self._arcs = defaultdict(list)
         for arc, pins in enumerate(zip(timing.source.tolist(), timing.sink.tolist(), strict=True)):
@@ -65,14 +66,30 @@ class Costs:
 
     def estimate(self, names):
         """Give the wires that lead to the cells ``names``, and from them to others, the delays
-        that wires of such lengths take elsewhere."""
-        timing, at = self._timing, self._at
+        that they have where these are now."""
         for arc in self.arcs(names):
-            driver, _ = timing.pins[timing.source[arc]]
-            load, port = timing.pins[timing.sink[arc]]
-            if driver in at and load in at and (driver in names) != (load in names):
-                (x, y), (u, v) = at[driver], at[load]
-                timing.delay[arc] = self._delays(port, abs(x - u) + abs(y - v))
+            if self._changes(arc, names):
+                self._timing.delay[arc] = self._wire(arc, names, 0, 0)
+
+    def _changes(self, arc, names):
+        """Return whether ``arc`` is a wire of which one end is among the cells ``names``."""
+        timing = self._timing
+        ends = [timing.pins[pin][0] for pin in (timing.source[arc], timing.sink[arc])]
+        return (ends[0] in names) != (ends[1] in names) and all(end in self._at for end in ends)
+
+    def _wire(self, arc, names, across, down):
+        """Return the delay of a wire if its end that is among ``names`` moved by each of the
+        offsets: that of its route where both ends come to be as they were routed, since it would
+        be found again, and otherwise what wires of that length take elsewhere."""
+        timing, at = self._timing, self._at
+        (inside, _), (other, port) = timing.pins[timing.source[arc]], timing.pins[timing.sink[arc]]
+        if inside not in names:
+            inside, other = other, inside
+        (x, y), (u, v), (home_x, home_y) = at[inside], at[other], self._home[inside]
+        delay = self._delays(port, np.abs(across + (x - u)) + np.abs(down + (y - v)))
+        if at[other] != self._home[other]:
+            return delay
+        return np.where((across == home_x - x) & (down == home_y - y), self._routed[arc], delay)
 
     def slow(self):
         """Return the pins that drive wires on long paths which take more than others of their
@@ -91,16 +108,14 @@ class Costs:
     def of(self, names, across=None, down=None):
         """Return the cost of all paths through the cells ``names``, where they are or, as an
         estimate, moved by each of the offsets."""
-        timing, at = self._timing, self._at
+        timing = self._timing
         arrival, paths = {}, []
         for arc in self.arcs(names):
             source, sink = timing.source[arc], timing.sink[arc]
-            (driver, _), (load, port) = timing.pins[source], timing.pins[sink]
-            starts, leads = driver in names, load in names
+            starts, leads = (timing.pins[pin][0] in names for pin in (source, sink))
             delay = timing.delay[arc]
-            if across is not None and starts != leads and driver in at and load in at:
-                (x, y), (u, v) = (at[driver], at[load]) if starts else (at[load], at[driver])
-                delay = self._delays(port, np.abs(across + (x - u)) + np.abs(down + (y - v)))
+            if across is not None and self._changes(arc, names):
+                delay = self._wire(arc, names, across, down)
             begin = timing.arrival[source]
             if starts:
                 begin = arrival.get(source, begin)
@@ -119,14 +134,14 @@ class Costs:
         arrival, comes, worst = {}, {}, (-np.inf, None, None)
         for arc in self.arcs(names):
             source, sink = timing.source[arc], timing.sink[arc]
-            (driver, _), (load, port) = timing.pins[source], timing.pins[sink]
+            driver, load = timing.pins[source][0], timing.pins[sink][0]
             starts, leads = driver in names, load in names
             delay, far = timing.delay[arc], 0
-            if starts != leads and driver in at and load in at:
+            if self._changes(arc, names):
                 sign = 1 if starts else -1
                 far = (abs(at[driver][0] - at[load][0] + sign * offset[0])
                        + abs(at[driver][1] - at[load][1] + sign * offset[1]))
-                delay = self._delays(port, far)
+                delay = float(self._wire(arc, names, *offset))
             come = arrival.get(source, timing.arrival[source]) + delay
             via = comes.get(source) if starts else (far, driver)
             if leads:

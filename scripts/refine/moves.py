@@ -41,8 +41,6 @@ class Moves:
     ----------
     goal : float
         Picoseconds; paths that are longer are to become shorter.
-    moved : set of str
-        Cells that are elsewhere than they were.
     slow : callable
         Returns the pins that drive wires on long paths which take more than others of their length.
     """
@@ -52,7 +50,7 @@ class Moves:
         self._costs = Costs(timing, slices.at, ends)
         self.goal, self.slow = self._costs.goal, self._costs.slow
         self._legaliser = Legaliser(slices, self._costs)
-        self.moved, self._grids = set(), {}
+        self._grids = {}
 
     def run(self):
         """Make moves until none is found that helps."""
@@ -86,14 +84,13 @@ class Moves:
         if not plan:
             return False
         timing, before = self._timing, self._costs.total()
-        homes, delays, moved = {}, timing.delay.copy(), set(self.moved)
+        homes, delays = {}, timing.delay.copy()
         for group in plan:
             homes[group] = self._slices.where(group)
         self._apply(plan)
         if self._costs.total() < before:
             return True
         self._apply(homes)
-        self.moved = moved
         timing.delay = delays
         timing.run()
         return False
@@ -211,7 +208,5 @@ class Moves:
         for group, place in plan.items():
             self._slices.put(group, *place)
         for group in plan:
-            names = names_of((group,))
-            self.moved |= names
-            self._costs.estimate(names)
+            self._costs.estimate(names_of((group,)))
         self._timing.run()

@@ -20,7 +20,7 @@ ROUNDS = 12
 _FIRST, _LAST = 400, 25
 #: Rounds without a gain after which there are no more. A wire that moved may find a long way only,
 #: which the round after sees.
-_VAIN = 4
+_VAIN = 3
 #: Routes of paths longer than this part of what they are to be shorter than, and which stay as they
 #: are, give way to nothing: others' wires would make a third of them longer by 150 ps and more.
 _FIXED = 0.95
@@ -91,14 +91,16 @@ def _move(design, timing, paths, *, rams, ends, fixed):
     than ``fixed`` times the goal are to stay."""
     design = json.loads(design)
     (module,) = design["modules"].values()
-    moves = Moves(timing, Slices(module["cells"], rams), ends)
+    slices = Slices(module["cells"], rams)
+    moves = Moves(timing, slices, ends)
     moves.run()
-    if moves.moved:
-        hand_over(module, moves.moved, anew=moves.slow(),
+    moved = slices.moved()
+    if moved:
+        hand_over(module, moved, anew=moves.slow(),
                   fixed=timing.drivers(fixed * moves.goal))
         paths[0].write_text(json.dumps(design), encoding="utf-8")
         paths[1].unlink(missing_ok=True)
-    return moves.moved
+    return moved
 
 
 def _mhz(timing):

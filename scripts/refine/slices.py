@@ -83,10 +83,10 @@ class Slices:
 
     def __init__(self, cells, rams=()):
         self._cells, self.at = cells, {}
-        self._place, self._occupied = {}, {}
+        self._place, self._occupied, self._sites = {}, {}, {}
         self._rams = {(site.x, site.y): site.name for site in rams}
         for name, cell in cells.items():
-            site = cell["attributes"]["NEXTPNR_BEL"]
+            self._sites[name] = site = cell["attributes"]["NEXTPNR_BEL"]
             ((x, y, letter, kind, number),) = _SITE.findall(site)
             self.at[name] = tile = int(x), int(y)
             if kind:
@@ -183,6 +183,11 @@ class Slices:
         low, high = (table, other) if step > 0 else (other, table)
         out = self._cells[low]["connections"].get("FCO")
         return other if out and out == self._cells[high]["connections"].get("FCI") else None
+
+    def moved(self):
+        """Return the names of the cells that are elsewhere than at first."""
+        return {name for name, site in self._sites.items()
+                if self._cells[name]["attributes"]["NEXTPNR_BEL"] != site}
 
     def where(self, group):
         """Return the tile and the number of the first place of ``group``."""

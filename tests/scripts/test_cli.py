@@ -181,6 +181,29 @@ def test_termination_ends_the_tools_as_well(tmp_path):
         os.kill(int(said.read_text(encoding="utf-8")), 0)
 
 
+def test_termination_leaves_nothing_half_written(tmp_path):
+    """A command of our own, since the project's write all at once at their end."""
+    code = ("import time, click\n"
+            "from scripts.console import Commands\n"
+            "from scripts.files import publishing\n"
+            "@click.group(cls=Commands, modules={})\n"
+            "def main(): pass\n"
+            "@main.command()\n"
+            "def write():\n"
+            "    with publishing('out') as staging:\n"
+            "        (staging / 'half').touch()\n"
+            "        time.sleep(600)\n"
+            "main()\n")
+    process = subprocess.Popen([sys.executable, "-c", code, "write"], cwd=tmp_path,
+                               stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("out/*/half")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_are_documented(name):
     """And the list of commands, which imports none of them, says what they say themselves."""

@@ -76,7 +76,7 @@ Examples:
 @jobs_option
 @click.option("--refine", "rounds", metavar="N", type=click.IntRange(0, 100),
               help="On ECP5, times that cells on long paths are moved and routed again, until "
-              f"four have not helped; by default {ROUNDS}, and 0 with --board.")
+              f"three have not helped; by default {ROUNDS}, and 0 with --board.")
 @click.option("--resume", is_flag=True,
               help="Keep the netlist and the placements in DIR that were made from the same.")
 @report_option

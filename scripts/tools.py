@@ -76,6 +76,11 @@ class Toolchain:
         machine's ``/tmp``. ``explain`` maps a failed run's output to a better message, or None.
         ``limit`` is how many seconds it may take, if not as many as it likes.
 
+        Returns
+        -------
+        bool
+            Whether it came to its end; it does not if all is being stopped.
+
         Raises
         ------
         CheckFailed
@@ -84,7 +89,7 @@ class Toolchain:
         """
         with self._lock, open(log, "w", encoding="utf-8") as sink:
             if self._stopped:
-                return
+                return False
             process = subprocess.Popen([self.locate(tool), *arguments], cwd=log.parent,
                                        stdin=subprocess.DEVNULL, stdout=sink,
                                        stderr=subprocess.STDOUT)
@@ -101,11 +106,12 @@ class Toolchain:
         with self._lock:
             self._processes.discard(process)
             if self._stopped:
-                return
+                return False
         if status:
             text = log.read_text(encoding="utf-8", errors="replace")
             reason = explain(text) or f"{tool} failed: {last_words(text)}"
             raise CheckFailed(f"{reason}; log: {log}")
+        return True
 
     def run_all(self, jobs, at_once=None):
         """Call every function of ``jobs``, so many at a time; the first failure ends the rest.

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 from click.testing import CliRunner
 
 import scripts.hardware
-import scripts.synth
+import scripts.placing
 from hdl.config import CONFIGURATIONS
 from scripts.cli import main
 from scripts.console import CheckFailed
@@ -148,7 +148,7 @@ def synth(tmp_path, monkeypatch):
 def test_refinement_on_a_device(synth, tmp_path, monkeypatch):
     """What comes out is faster, is routed whole, and its report fits together."""
     # Placed with no regard to time, so that there is something to be gained on any machine.
-    monkeypatch.setitem(scripts.synth._PLACER, "ecp5", ("--placer", "static", "--no-tmdriv"))
+    monkeypatch.setitem(scripts.placing._PLACER, "ecp5", ("--placer", "static", "--no-tmdriv"))
     report, shown = synth("--refine", "2")
     (refined,) = report["refined"]
     assert 1 <= len(refined["mhz"]) <= 2

@@ -53,7 +53,8 @@ def test_ecp5_report(tmp_path):
         "design.v", "netlist.json", "netlist.json.key", "yosys.log", "pack.log", "pack.log.key",
         "sites.json", "sites-placed.json", "sites.log",
         *(f"refine-{seed}.log" for seed in (1, 2)),
-        *(f"nextpnr-{seed}.{kind}" for seed in (1, 2) for kind in ("log", "json", "json.key"))}
+        *(f"nextpnr-{seed}.{kind}" for seed in (1, 2) for kind in ("log", "json", "json.key")),
+        *(f"placed-{seed}.{kind}" for seed in (1, 2) for kind in ("zip", "zip.key"))}
 
 
 class Counters(wiring.Component):
@@ -96,8 +97,8 @@ def times(folder):
 
 
 def test_what_was_made_from_the_same_is_kept(tmp_path):
-    """A third seed is added to two; a damaged report, a changed design are made again; and
-    everything is if nobody asks for less."""
+    """A third seed is added to two; a damaged report, a changed design are made again, the report
+    from what was placed; and everything is if nobody asks for less."""
     def made(rows=2, **options):
         before = times(tmp_path)
         report = synthesise(Grid(rows=rows), ECP5, tmp_path, toolchain=Toolchain(), rounds=1,
@@ -113,8 +114,15 @@ def test_what_was_made_from_the_same_is_kept(tmp_path):
     assert three["fmax_mhz_seeds"][:2] == two["fmax_mhz_seeds"]
     assert {key: three[key] for key in ("lut", "ff", "dsp", "bram", "cells", "pinned")} == {
         key: two[key] for key in ("lut", "ff", "dsp", "bram", "cells", "pinned")}
-    path = tmp_path / "nextpnr-2.json"
-    path.write_bytes(path.read_bytes()[:-9])
+    def damage(name):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[:-9])
+    damage("nextpnr-2.json")
+    again, refined = made(seeds=3, resume=True)
+    assert refined == {"nextpnr-2.json", "refine-2.log"}
+    assert again == three
+    damage("nextpnr-2.json")
+    damage("placed-2.zip")
     assert made(seeds=3, resume=True)[1] == {
         "nextpnr-2.log", "nextpnr-2.json", "refine-2.log"}
     assert made(seeds=1, resume=True, rows=3)[1] == everything

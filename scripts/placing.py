@@ -127,7 +127,7 @@ class Placer:
         return done
 
     def _place_and_refine(self, seed, arguments):
-        """The same and refine, from what has been kept of another run if there is that.
+        """Place and route, or take what is kept of an earlier run, and refine it.
 
         The report becomes that of the best round, and there is none if all is being stopped.
         """

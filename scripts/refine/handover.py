@@ -28,11 +28,12 @@ def hand_over(module, moved, *, anew, fixed):
     anew : set of (str, str)
         Pins whose nets are routed anew as well, although neither they nor their loads have moved.
     fixed : set of (str, str)
-        Pins whose nets, if they are not routed anew, give way to nothing. The rest may: each wire
-        routed makes about ten others take another way, as often longer as shorter.
+        Pins whose nets, if they are not routed anew, give way to nothing, unless they lead from or
+        to a tile that has a cell of ``moved``: into such there may be no way but theirs. The rest
+        may: each wire routed makes about ten others take another way, as often longer as shorter.
     """
     _forget_routes(module, moved, anew)
-    _fix_routes(module, fixed)
+    _fix_routes(module, fixed, _beside(module["cells"], moved))
     _mend_ports(module)
     for cell in module["cells"].values():
         cell["attributes"]["BEL"] = cell["attributes"].pop("NEXTPNR_BEL")
@@ -52,12 +53,25 @@ def _forget_routes(module, moved, pins):
         net["attributes"].pop("ROUTING", None)
 
 
-def _fix_routes(module, pins):
-    """Make the routes of nets that ``pins`` drive, and theirs alone, such as give no way."""
+def _fix_routes(module, pins, free):
+    """Make the routes of nets that ``pins`` drive, and theirs alone, such as give no way, but not
+    of those that have a bit of ``free``."""
     for net in module["netnames"].values():
         _set_strength(net, _FREE)
     for net in _driven(module, pins):
-        _set_strength(net, _FIXED)
+        if free.isdisjoint(net["bits"]):
+            _set_strength(net, _FIXED)
+
+
+def _beside(cells, names):
+    """Return the bits of all nets that lead from or to the tiles of the cells ``names``."""
+    tiles = {_tile(cells[name]) for name in names}
+    return {bit for cell in cells.values() if _tile(cell) in tiles
+            for bits in cell["connections"].values() for bit in bits}
+
+
+def _tile(cell):
+    return cell["attributes"]["NEXTPNR_BEL"].rpartition("/")[0]
 
 
 def _driven(module, pins):

@@ -117,9 +117,9 @@ def routes(module):
 def test_fixed_routes_give_way_to_nothing(routed, all_fixed):
     """A quarter of all is routed anew; of the rest all is fixed or nothing is."""
     design, module, again = routed
-    pins = {(name, port) for name, cell in module["cells"].items() for port in cell["connections"]}
-    hand_over(module, set(sorted(module["cells"])[::4]), anew=set(),
-              fixed=pins if all_fixed else set())
+    pins = sorted((name, port) for name, cell in module["cells"].items()
+                  for port, direction in cell["port_directions"].items() if direction == "output")
+    hand_over(module, set(), anew=set(pins[::4]), fixed=set(pins) if all_fixed else set())
     kept = routes(module)
     assert len(kept) > 100
     after = routes(again(design))
@@ -127,14 +127,17 @@ def test_fixed_routes_give_way_to_nothing(routed, all_fixed):
 
 
 def test_what_has_moved_and_what_is_named_loses_its_routes():
-    """And nothing else does."""
+    """And nothing else does. Of the rest is fixed what is to be, but not beside what has moved."""
     cells = {"begin": flip_flop((2, 2), 0), "near": table((3, 2), 0, [("A", 100)], 101),
-             "first": table((3, 3), 2, [], 103), "second": table((3, 3), 3, [], 104)}
+             "first": table((3, 3), 2, [], 103), "second": table((3, 3), 3, [("A", 105)], 104),
+             "into": table((4, 3), 0, [], 105), "far": table((4, 3), 1, [], 106)}
     cells["begin"]["connections"]["Q"] = [100]
-    nets = {"begin": 100, "near": 101, "moved": 103, "kept": 104}
+    nets = {"begin": 100, "near": 101, "moved": 103, "beside": 104, "into": 105, "kept": 106}
     module = {"settings": {}, "ports": {}, "cells": cells, "netnames": {
         name: {"bits": [bit], "attributes": {"ROUTING": "a;;1;b;a->b;1"}}
         for name, bit in nets.items()}}
-    hand_over(module, {"first"}, anew={("begin", "Q")}, fixed={("near", "F"), ("first", "F")})
+    hand_over(module, {"first"}, anew={("begin", "Q")},
+              fixed={("near", "F"), ("first", "F"), ("second", "F"), ("into", "F")})
     assert {name: net["attributes"].get("ROUTING") for name, net in module["netnames"].items()} == {
-        "begin": None, "near": "a;;4;b;a->b;4", "moved": None, "kept": "a;;1;b;a->b;1"}
+        "begin": None, "near": "a;;4;b;a->b;4", "moved": None,
+        **dict.fromkeys(("beside", "into", "kept"), "a;;1;b;a->b;1")}

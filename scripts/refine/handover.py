@@ -10,6 +10,8 @@ _MULTIPLIER, _CONTROLS = "MULT18X18D", ("CLK", "CE", "RST")
 #: Strengths of a net's hold on its wires, of those that nextpnr knows: one from which its router
 #: takes them if others need them more, as it makes it, and one from which it never does.
 _FREE, _FIXED = "1", "4"
+#: What names of wires begin with that go six tiles: where they are no other has to go.
+_LONG = ("H06", "V06")
 
 
 def hand_over(module, moved, *, anew, fixed):
@@ -28,12 +30,12 @@ def hand_over(module, moved, *, anew, fixed):
     anew : set of (str, str)
         Pins whose nets are routed anew as well, although neither they nor their loads have moved.
     fixed : set of (str, str)
-        Pins whose nets, if they are not routed anew, give way to nothing, unless they lead from or
-        to a tile that has a cell of ``moved``: into such there may be no way but theirs. The rest
-        may: each wire routed makes about ten others take another way, as often longer as shorter.
+        Pins whose nets, if they are not routed anew, give way to nothing, but for short wires in
+        tiles that have a cell of ``moved``, into which there may be no other way. The rest may:
+        each wire routed makes about ten others take another way, as often longer as shorter.
     """
     _forget_routes(module, moved, anew)
-    _fix_routes(module, fixed, _beside(module["cells"], moved))
+    _fix_routes(module, fixed, _tiles(module["cells"], moved))
     _mend_ports(module)
     for cell in module["cells"].values():
         cell["attributes"]["BEL"] = cell["attributes"].pop("NEXTPNR_BEL")
@@ -53,25 +55,22 @@ def _forget_routes(module, moved, pins):
         net["attributes"].pop("ROUTING", None)
 
 
-def _fix_routes(module, pins, free):
-    """Make the routes of nets that ``pins`` drive, and theirs alone, such as give no way, but not
-    of those that have a bit of ``free``."""
+def _fix_routes(module, pins, tiles):
+    """Make the routes of nets that ``pins`` drive, and theirs alone, such as give no way, but for
+    their short wires in ``tiles``."""
+    def strength(wire):
+        tile, _, name = wire.rpartition("/")
+        return _FREE if tile in tiles and not name.startswith(_LONG) else _FIXED
+
     for net in module["netnames"].values():
-        _set_strength(net, _FREE)
+        _set_strengths(net, lambda _: _FREE)
     for net in _driven(module, pins):
-        if free.isdisjoint(net["bits"]):
-            _set_strength(net, _FIXED)
+        _set_strengths(net, strength)
 
 
-def _beside(cells, names):
-    """Return the bits of all nets that lead from or to the tiles of the cells ``names``."""
-    tiles = {_tile(cells[name]) for name in names}
-    return {bit for cell in cells.values() if _tile(cell) in tiles
-            for bits in cell["connections"].values() for bit in bits}
-
-
-def _tile(cell):
-    return cell["attributes"]["NEXTPNR_BEL"].rpartition("/")[0]
+def _tiles(cells, names):
+    """Return the tiles of the cells ``names``, as names of sites and wires begin."""
+    return {cells[name]["attributes"]["NEXTPNR_BEL"].rpartition("/")[0] for name in names}
 
 
 def _driven(module, pins):
@@ -81,12 +80,12 @@ def _driven(module, pins):
     return [net for net in module["netnames"].values() if not bits.isdisjoint(net["bits"])]
 
 
-def _set_strength(net, strength):
-    """Set the strength of each wire of a net's route: triples of a wire, the switch that it is
-    reached through, and its strength."""
+def _set_strengths(net, strength):
+    """Set the strength of each wire of a net's route to what ``strength`` returns for its name. A
+    route is triples of a wire, the switch that it is reached through, and its strength."""
     if route := net["attributes"].get("ROUTING"):
         parts = route.split(";")
-        parts[2::3] = [strength] * len(parts[2::3])
+        parts[2::3] = map(strength, parts[:-2:3])
         net["attributes"]["ROUTING"] = ";".join(parts)
 
 

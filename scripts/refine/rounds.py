@@ -16,14 +16,15 @@ __all__ = ["ROUNDS", "refine"]
 #: Rounds unless told otherwise. Each takes minutes for a large engine.
 ROUNDS = 12
 #: Paths that the first round is to make shorter, and the last ones. Of what is moved some comes out
-#: slower than estimated, so there must be ever less of it.
+#: slower than estimated, so there must be ever less of it. The second is also the rank of the path
+#: by whose length two designs are compared: one that is slow by a few paths is soon mended.
 _FIRST, _LAST = 400, 25
 #: Rounds without a gain after which there are no more. A wire that moved may find a long way only,
 #: which the round after sees.
 _VAIN = 3
 #: Routes of paths longer than this part of what they are to be shorter than, and which stay as they
-#: are, give way to nothing: others' wires would make a third of them longer by 150 ps and more.
-_FIXED = 0.95
+#: are, give way to nothing: others' wires would make a tenth of them longer by 400 ps and more.
+_FIXED = 0.85
 
 
 def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
@@ -52,44 +53,52 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
         the MHz before, the MHz after each round, None where ``route`` found no way, and how many
         cells moved until the best. None if it has written nothing, because all is being stopped.
     """
-    design, delays = (path.read_text(encoding="utf-8") for path in paths)
-    logic, timing, moved, counted = delays, Timing(delays), set(), 0
+    state = _read(paths)
+    logic = state[1]
+    timing = Timing(logic)
     best = before = _mhz(timing)
-    refined, reached, vain, found = report, [], 0, True
+    left, ends, found = _left(timing), _FIRST, True
+    refined, reached, vain, moved, counted = report, [], 0, set(), 0
     while len(reached) < rounds and vain < _VAIN:
-        moves = _move(design, timing, paths, rams=rams, ends=max(_FIRST >> len(reached), _LAST),
-                      fixed=_FIXED if found else inf)
+        moves = _move(*state, logic, paths, rams=rams, ends=ends, fixed=_FIXED if found else inf)
         if not moves:
             break
         try:
             route()
         except CheckFailed:
-            # From where it was before, and with less that moves and none fixed, there may be one.
+            # With less that moves and none fixed there may be a way.
             found = False
         else:
             found = True
             if not paths[1].exists():
                 return None
-            design, delays = (path.read_text(encoding="utf-8") for path in paths)
-            moved |= moves
-        # Moves have changed it.
-        timing = Timing(delays, logic)
+            timing = Timing(paths[1].read_text(encoding="utf-8"), logic)
         reached.append(_mhz(timing) if found else None)
         vain += 1
         if found and reached[-1] > best:
-            best, vain, counted = reached[-1], 0, len(moved)
+            best, vain, counted = reached[-1], 0, len(moved | moves)
             refined = _report(report, timing)
+        better = found and _left(timing) < left
+        ends = max(ends // 2, _LAST if better else 1)
+        if better:
+            state, left = _read(paths), _left(timing)
+            moved |= moves
         advance()
     for _ in range(rounds - len(reached)):
         advance()
     return refined | {"refined": {"before_mhz": before, "mhz": reached, "moved": counted}}
 
 
-def _move(design, timing, paths, *, rams, ends, fixed):
+def _read(paths):
+    """Return a design, and its delays."""
+    return tuple(path.read_text(encoding="utf-8") for path in paths)
+
+
+def _move(design, delays, logic, paths, *, rams, ends, fixed):
     """Write to the first of ``paths`` what nextpnr is to read, remove the second, and return the
     cells that are elsewhere than in ``design``; without any write nothing. Routes on paths longer
     than ``fixed`` times the goal are to stay."""
-    design = json.loads(design)
+    design, timing = json.loads(design), Timing(delays, logic)
     (module,) = design["modules"].values()
     slices = Slices(module["cells"], rams)
     moves = Moves(timing, slices, ends)
@@ -101,6 +110,11 @@ def _move(design, timing, paths, *, rams, ends, fixed):
         paths[0].write_text(json.dumps(design), encoding="utf-8")
         paths[1].unlink(missing_ok=True)
     return moved
+
+
+def _left(timing):
+    """Return what of two designs the one to go on from has less of."""
+    return timing.of_rank(_LAST), timing.longest
 
 
 def _mhz(timing):

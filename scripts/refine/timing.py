@@ -118,6 +118,13 @@ class Timing:
         order = np.argsort(-lengths, kind="stable")
         return ends[order], lengths[order]
 
+    def of_rank(self, rank):
+        """Return how long the longest path is of the end that is number ``rank``, longest first, or
+        last."""
+        _, lengths = self.lengths()
+        lengths = lengths[np.isfinite(lengths)]
+        return float(lengths[min(rank, len(lengths)) - 1])
+
     def drivers(self, period):
         """Return the pins that drive a wire on a path longer than ``period`` picoseconds."""
         return {self.pins[self.source[wire]] for wire in self.long_wires(period)}

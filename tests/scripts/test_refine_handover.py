@@ -127,17 +127,15 @@ def test_fixed_routes_give_way_to_nothing(routed, all_fixed):
 
 
 def test_what_has_moved_and_what_is_named_loses_its_routes():
-    """And nothing else does. Of the rest is fixed what is to be, but not beside what has moved."""
+    """And nothing else does. Of the rest is fixed what is to be, but not where something moved."""
     cells = {"begin": flip_flop((2, 2), 0), "near": table((3, 2), 0, [("A", 100)], 101),
-             "first": table((3, 3), 2, [], 103), "second": table((3, 3), 3, [("A", 105)], 104),
-             "into": table((4, 3), 0, [], 105), "far": table((4, 3), 1, [], 106)}
+             "first": table((3, 3), 2, [], 103), "kept": table((3, 3), 3, [], 104)}
     cells["begin"]["connections"]["Q"] = [100]
-    nets = {"begin": 100, "near": 101, "moved": 103, "beside": 104, "into": 105, "kept": 106}
+    nets = {"begin": 100, "near": 101, "moved": 103, "kept": 104}
+    route = "X2/Y3/a;;1;X3/Y3/b;X3/Y3/a->b;1;X3/Y3/H06E0003;X3/Y3/b->H06E0003;1"
     module = {"settings": {}, "ports": {}, "cells": cells, "netnames": {
-        name: {"bits": [bit], "attributes": {"ROUTING": "a;;1;b;a->b;1"}}
-        for name, bit in nets.items()}}
-    hand_over(module, {"first"}, anew={("begin", "Q")},
-              fixed={("near", "F"), ("first", "F"), ("second", "F"), ("into", "F")})
+        name: {"bits": [bit], "attributes": {"ROUTING": route}} for name, bit in nets.items()}}
+    hand_over(module, {"first"}, anew={("begin", "Q")}, fixed={("near", "F"), ("first", "F")})
     assert {name: net["attributes"].get("ROUTING") for name, net in module["netnames"].items()} == {
-        "begin": None, "near": "a;;4;b;a->b;4", "moved": None,
-        **dict.fromkeys(("beside", "into", "kept"), "a;;1;b;a->b;1")}
+        "begin": None, "moved": None, "kept": route,
+        "near": "X2/Y3/a;;4;X3/Y3/b;X3/Y3/a->b;1;X3/Y3/H06E0003;X3/Y3/b->H06E0003;4"}

@@ -19,8 +19,8 @@ ROUNDS = 12
 #: slower than estimated, so there must be ever less of it. The second is also the rank of the path
 #: by whose length two designs are compared: one that is slow by a few paths is soon mended.
 _FIRST, _LAST = 400, 25
-#: Rounds without a gain after which there are no more. A wire that moved may find a long way only,
-#: which the round after sees.
+#: Rounds after which nothing is better, and which are the last. A wire that moved may find a long
+#: way only, which the round after sees.
 _VAIN = 3
 #: Routes of paths longer than this part of what they are to be shorter than, and which stay as they
 #: are, give way to nothing: others' wires would make a tenth of them longer by 400 ps and more.
@@ -74,11 +74,12 @@ def refine(report, paths, route, *, rounds, rams, advance=lambda: None):
                 return None
             timing = Timing(paths[1].read_text(encoding="utf-8"), logic)
         reached.append(_mhz(timing) if found else None)
-        vain += 1
-        if found and reached[-1] > best:
-            best, vain, counted = reached[-1], 0, len(moved | moves)
+        faster = found and reached[-1] > best
+        if faster:
+            best, counted = reached[-1], len(moved | moves)
             refined = _report(report, timing)
         better = found and _left(timing) < left
+        vain = 0 if faster or better else vain + 1
         ends = max(ends // 2, _LAST if better else 1)
         if better:
             state, left = _read(paths), _left(timing)

@@ -10,7 +10,7 @@ from scripts.console import running
 from scripts.devices import device_of
 from scripts.floorplan import DSP, RAM, plan, plan_memories, sites
 from scripts.generate import TOP, verilog_of
-from scripts.netlist import cells_of, open_carries, pin, trim
+from scripts.netlist import cells_of, enable_locally, open_carries, pin, repeat_addresses, trim
 from scripts.placing import Placer, log_of
 from scripts.refine import ROUNDS
 from scripts.report import ceiling, cells, critical_path, fmax, summary, totals
@@ -44,7 +44,7 @@ _TABLES = {"ecp5": 'abc9 -W 1000 -script "+&scorr;,&sweep;,&if,{W},{D};,&st;,&sy
                    '&if,{W},{D},{R};,&mfs"; clean'}
 
 #: What is done to a mapped netlist, by family.
-PREPARE = {"ecp5": (shorten, trim), "nexus": (open_carries,)}
+PREPARE = {"ecp5": (shorten, trim, repeat_addresses, enable_locally), "nexus": (open_carries,)}
 
 
 def synthesise(component, config, directory, *, toolchain, seeds=1, first=1, target=None,

@@ -64,7 +64,7 @@ def repeat_addresses(netlist):
     fewer words than a cell, to another bit of the same address; return of how many cells.
 
     nextpnr takes all constants from two tables, and those for memory by wires, thousands across the
-    whole device. They keep others from theirs, and take its router more time than all the rest.
+    whole device. They keep others from theirs, and its router routes them again and again.
 
     Parameters
     ----------

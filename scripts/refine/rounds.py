@@ -23,7 +23,8 @@ _FIRST, _LAST = 400, 25
 #: way only, which the round after sees.
 _VAIN = 3
 #: Routes of paths longer than this part of what they are to be shorter than, and which stay as they
-#: are, give way to nothing: others' wires would make a tenth of them longer by 400 ps and more.
+#: are, give way to nothing: of those that others' take the way from, a tenth become longer by
+#: 400 ps and more.
 _FIXED = 0.85
 
 
